@@ -1,0 +1,98 @@
+"""Compile rota's hot modules with Cython, all or nothing.
+
+``pyproject.toml`` says everything else. A hot module is a plain ``.py`` file with a ``.pxd`` beside it: the
+same source runs interpreted where there is no compiler. ``ROTA_BUILD`` chooses:
+
+``auto``     compile; if that fails, say so and install plain Python (the default)
+``pure``     do not try
+``require``  fail when anything does not compile (what release builds and tests use)
+
+Modules that cimport one another must all be compiled or none (a half-compiled package dies at import with
+"size changed"), so the first failure removes what was built before it.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+#: The hot modules: what runs per callback or per packet. Nothing with ``async def``, generators or closures.
+HOT = [
+    "rota.core.clock",
+    "rota.core.future",
+    "rota.core.gather",
+    "rota.core.handle",
+    "rota.core.policy",
+    "rota.core.ready",
+    "rota.core.returned",
+    "rota.core.state",
+    "rota.core.task",
+    "rota.core.timers",
+    "rota.core.turn",
+    "rota.net.poller.epoll",
+    "rota.net.poller.watches",
+    "rota.net.transport",
+]
+
+MODE = os.environ.get("ROTA_BUILD", "auto")
+DIRECTIVES = {
+    "language_level": 3,
+    # Annotations stay annotations: with them on, Cython would refuse subclasses of str and dict.
+    "annotation_typing": False,
+    "nonecheck": bool(os.environ.get("ROTA_NONECHECK")),
+}
+
+
+class BuildExt(build_ext):
+    """All or nothing: a half-compiled package cannot be imported."""
+
+    def build_extensions(self) -> None:
+        try:
+            super().build_extensions()
+        except Exception as error:
+            if MODE == "require":
+                raise
+            print(f"rota: no compiled modules ({error}); installing plain Python", file=sys.stderr)
+            for extension in self.extensions:
+                Path(self.get_ext_fullpath(extension.name)).unlink(missing_ok=True)
+            self.extensions = []
+
+
+def extensions() -> list[Extension]:
+    if MODE not in ("auto", "pure", "require"):
+        raise SystemExit(f"rota: ROTA_BUILD={MODE!r} is not one of auto, pure, require")
+    if MODE == "pure" or platform.python_implementation() != "CPython":
+        return []
+    try:
+        from Cython.Build import cythonize
+
+        modules = [
+            Extension(
+                name,
+                [f"src/{name.replace('.', '/')}.py"],
+                extra_compile_args=["-O3", "-g0"],
+                # glibc is what makes epoll_pwait2 and its 64-bit timespec available.
+                define_macros=[("_GNU_SOURCE", "1")],
+            )
+            for name in HOT
+        ]
+        return cythonize(
+            modules,
+            compiler_directives=DIRECTIVES,
+            build_dir="build/cython",
+            quiet=True,
+            nthreads=os.cpu_count() or 1 if sys.platform == "linux" else 0,
+        )
+    except Exception as error:
+        if MODE == "require":
+            raise
+        print(f"rota: no compiled modules ({error}); installing plain Python", file=sys.stderr)
+        return []
+
+
+setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})

@@ -1,0 +1,57 @@
+cimport cython
+
+from . cimport native
+from .handle cimport new_handle
+from .ready cimport Ready, Runnable
+from .state cimport LoopState
+
+cdef object CancelledError, InvalidStateError, source_traceback
+
+cdef int PENDING
+cdef int CANCELLED
+cdef int FINISHED
+cdef tuple STATES
+
+
+cdef class Future(Runnable):
+    cdef public bint _asyncio_future_blocking
+    cdef public object _cancel_message
+    cdef object _cancelled_exc
+    cdef readonly object _exception
+    cdef object _exception_tb
+    cdef readonly LoopState _loop
+    cdef list _others
+    cdef Ready _ready
+    cdef readonly object _result
+    cdef public object _source_traceback
+    cdef int _status
+    cdef bint _unretrieved
+    cdef Runnable _waiter
+
+    cdef _prepare(self, LoopState loop)
+
+    cdef _add_waiter(self, Runnable waiter)
+
+    cpdef cancel(self, msg=*)
+
+    cdef _check_pending(self)
+
+    cdef _fail(self, exception)
+
+    @cython.locals(waiter=Runnable, others=list)
+    cdef _finish(self, int status)
+
+    cpdef _make_cancelled_error(self)
+
+    cdef object _trouble(self)
+
+    cdef _report_unretrieved(self)
+
+
+cdef class FutureIterator:
+    cdef Future _future
+    cdef bint _given
+
+
+@cython.locals(future=Future)
+cpdef Future new_future(LoopState loop)

@@ -1,0 +1,343 @@
+"""A result that arrives later, and the tasks and callbacks that wait for it.
+
+:class:`Future` keeps the contract of :class:`asyncio.Future` (PEP 3156), the private names that libraries read
+included, and answers ``isinstance`` for it. What differs is how it wakes: whoever waits is a
+:class:`~rota.core.ready.Runnable` that goes to the ready list itself. The first one stands in ``_waiter``, since most
+futures are awaited by one task; all others, and plain callbacks, stand in ``_others`` in the order in which they came.
+
+====================== ====================================================================
+``_status``            PENDING, then CANCELLED or FINISHED, once
+``_result``            the result, when FINISHED without an exception
+``_exception``         the exception, when FINISHED with one; ``_exception_tb`` its traceback
+``_cancel_message``    what ``cancel`` was given, for the CancelledError made when it is asked for
+``_unretrieved``       an exception is here that nobody has looked at
+====================== ====================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import base_futures
+from asyncio.exceptions import CancelledError, InvalidStateError
+from collections.abc import Callable, Generator, Iterator
+from contextvars import Context
+from types import GenericAlias, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from . import native
+from .debugging import source_traceback
+from .handle import new_handle
+from .ready import Ready, Runnable
+from .states import CANCELLED, FINISHED, PENDING, STATES
+
+if TYPE_CHECKING:
+    from .state import LoopState
+
+#: Since Python 3.13 a StopIteration is wrapped; before, it is refused.
+WRAP_STOP_ITERATION = sys.version_info >= (3, 13)
+
+
+class Future(Runnable):
+    """A result that arrives later. Made by ``loop.create_future()``."""
+
+    __slots__ = (
+        "_asyncio_future_blocking",
+        "_cancel_message",
+        "_cancelled_exc",
+        "_exception",
+        "_exception_tb",
+        "_loop",
+        "_others",
+        "_ready",
+        "_result",
+        "_source_traceback",
+        "_status",
+        "_unretrieved",
+        "_waiter",
+    )
+
+    __class_getitem__ = classmethod(GenericAlias)  # type: ignore[var-annotated]
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return asyncio.Future
+
+    def __init__(self, *, loop: LoopState | None = None) -> None:
+        self._prepare(asyncio.get_event_loop() if loop is None else loop)
+
+    def _prepare(self, loop: Any) -> None:
+        self._loop = loop
+        self._ready: Ready = loop._ready
+        self._status = PENDING
+        self._waiter: Runnable | None = None
+        self._others: list[Any] | None = None
+        self._result: Any = None
+        self._exception: BaseException | None = None
+        self._exception_tb: TracebackType | None = None
+        self._cancel_message: Any = None
+        self._cancelled_exc: BaseException | None = None
+        self._unretrieved = False
+        self._queued = False
+        # Set while the future is handed from `await` to the task that drives the coroutine (asyncio's protocol).
+        self._asyncio_future_blocking = False
+        self._source_traceback: Any = source_traceback() if loop._debug else None
+
+    # -- for whoever waits --------------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return FutureIterator(self)  # type: ignore[return-value]
+
+    __iter__ = __await__
+
+    def add_done_callback(self, fn: Callable[..., object], /, *, context: Context | None = None) -> None:
+        """Call ``fn(self)`` in a turn after the one in which this future is done."""
+        if self._status != PENDING:
+            self._ready.push(new_handle(fn, (self,), self._loop, context))
+            return
+        if context is None:
+            context = native.copy_context()
+        if self._others is None:
+            self._others = [(fn, context)]
+        else:
+            self._others.append((fn, context))
+
+    def remove_done_callback(self, fn: Callable[..., object], /) -> int:
+        """Forget every callback that equals ``fn``; returns how many there were."""
+        others = self._others
+        if others is None:
+            return 0
+        kept = []
+        for entry in others:
+            if isinstance(entry, Runnable) or entry[0] != fn:
+                kept.append(entry)
+        removed = len(others) - len(kept)
+        if removed:
+            self._others = kept or None
+        return removed
+
+    def _add_waiter(self, waiter: Runnable) -> None:
+        """Make ``waiter`` ready once this future is done."""
+        if self._status != PENDING:
+            self._ready.push(waiter)
+        elif self._others is not None:
+            self._others.append(waiter)
+        elif self._waiter is None:
+            self._waiter = waiter
+        else:
+            self._others = [waiter]
+
+    # -- for whoever finishes -----------------------------------------------------------------------------------
+
+    def set_result(self, result: Any, /) -> None:
+        """Be done with ``result``. Raises InvalidStateError if already done."""
+        self._check_pending()
+        self._result = result
+        self._finish(FINISHED)
+
+    def set_exception(self, exception: BaseException | type[BaseException], /) -> None:
+        """Be done with ``exception``, an instance or a class. Raises InvalidStateError if already done."""
+        self._check_pending()
+        self._fail(exception)
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Be done as cancelled; False if already done."""
+        self._unretrieved = False
+        if self._status != PENDING:
+            return False
+        self._cancel_message = msg
+        self._finish(CANCELLED)
+        return True
+
+    def _check_pending(self) -> None:
+        if self._status != PENDING:
+            raise InvalidStateError(f"{STATES[self._status]}: {self!r}")
+
+    def _fail(self, exception: Any) -> None:
+        if isinstance(exception, type):
+            exception = exception()
+        if isinstance(exception, StopIteration):
+            exception = stop_iteration_error(exception)
+        if not isinstance(exception, BaseException):
+            raise TypeError(f"an exception was expected, got {exception!r}")
+        self._exception = exception
+        self._exception_tb = exception.__traceback__
+        self._unretrieved = True
+        self._finish(FINISHED)
+
+    def _finish(self, status: int) -> None:
+        """Be done, and move everybody who waits to ready."""
+        self._status = status
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            self._ready.push(waiter)
+        others = self._others
+        if others is not None:
+            self._others = None
+            for entry in others:
+                if isinstance(entry, Runnable):
+                    self._ready.push(entry)
+                else:
+                    self._ready.push(new_handle(entry[0], (self,), self._loop, entry[1]))
+
+    # -- what has become of it ----------------------------------------------------------------------------------
+
+    def done(self) -> bool:
+        return self._status != PENDING
+
+    def cancelled(self) -> bool:
+        return self._status == CANCELLED
+
+    def result(self) -> Any:
+        """The result; raises the exception, CancelledError, or InvalidStateError before it is done."""
+        if self._status == FINISHED:
+            self._unretrieved = False
+            if self._exception is not None:
+                raise self._exception.with_traceback(self._exception_tb)
+            return self._result
+        if self._status == CANCELLED:
+            raise self._make_cancelled_error()
+        raise InvalidStateError("Result is not ready.")
+
+    def exception(self) -> BaseException | None:
+        """The exception or None; raises CancelledError, or InvalidStateError before it is done."""
+        if self._status == FINISHED:
+            self._unretrieved = False
+            return self._exception
+        if self._status == CANCELLED:
+            raise self._make_cancelled_error()
+        raise InvalidStateError("Exception is not set.")
+
+    def get_loop(self) -> Any:
+        return self._loop
+
+    def _make_cancelled_error(self) -> BaseException:
+        """The CancelledError to raise: the one that ended the coroutine, once, then new ones."""
+        error = self._cancelled_exc
+        if error is not None:
+            self._cancelled_exc = None
+            return error
+        if self._cancel_message is None:
+            return CancelledError()
+        return CancelledError(self._cancel_message)
+
+    def _trouble(self) -> BaseException | None:
+        """What a task that awaited this gets thrown: the exception, a CancelledError, or None. It is done."""
+        if self._status == CANCELLED:
+            return self._make_cancelled_error()
+        if self._exception is not None:
+            self._unretrieved = False
+            return self._exception.with_traceback(self._exception_tb)
+        return None
+
+    # -- names that libraries and asyncio's own helpers read -----------------------------------------------------
+
+    @property
+    def _state(self) -> str:
+        return STATES[self._status]
+
+    @property
+    def _callbacks(self) -> list[tuple[Any, Any]] | None:
+        entries: list[Any] = [] if self._waiter is None else [self._waiter]
+        entries += self._others or []
+        pairs = []
+        for entry in entries:
+            if isinstance(entry, Runnable):
+                pairs.append((getattr(entry, "_wakeup", entry), getattr(entry, "_context", None)))
+            else:
+                pairs.append(entry)
+        return pairs or None
+
+    @property
+    def _log_traceback(self) -> bool:
+        return self._unretrieved
+
+    @_log_traceback.setter
+    def _log_traceback(self, value: object) -> None:
+        if value:
+            raise ValueError("_log_traceback can only be set to False")
+        self._unretrieved = False
+
+    def __repr__(self) -> str:
+        words = base_futures._future_repr_info(self)  # type: ignore[arg-type]
+        return f"<{type(self).__name__} {' '.join(words)}>"
+
+    def __del__(self) -> None:
+        if self._unretrieved:
+            self._report_unretrieved()
+
+    def _report_unretrieved(self) -> None:
+        trouble = {
+            "message": f"{type(self).__name__} exception was never retrieved",
+            "exception": self._exception,
+            "future": self,
+        }
+        if self._source_traceback:
+            trouble["source_traceback"] = self._source_traceback
+        self._loop.call_exception_handler(trouble)
+
+
+class FutureIterator:
+    """What ``await future`` runs: give the future to the task once, then its result to the coroutine."""
+
+    __slots__ = ("_future", "_given")
+
+    def __init__(self, future: Future) -> None:
+        self._future: Future | None = future
+        self._given = False
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        future = self._future
+        if future is None:
+            raise StopIteration
+        if future._status == PENDING:
+            if self._given:
+                self._future = None
+                raise RuntimeError("await wasn't used with future")
+            self._given = True
+            future._asyncio_future_blocking = True
+            return future
+        self._future = None
+        if future._status == FINISHED and future._exception is None:
+            if future._result is None:
+                raise StopIteration
+            native.stop_iteration(future._result)
+        return future.result()
+
+    def send(self, value: object, /) -> Any:
+        return self.__next__()
+
+    def throw(self, kind: Any, value: Any = None, trace: Any = None, /) -> Any:
+        """Raise in the coroutine that awaits; this iterator is over."""
+        self._future = None
+        if isinstance(kind, BaseException):
+            raise kind
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise TypeError("exceptions must be classes deriving BaseException or instances of such a class")
+        error = value if isinstance(value, BaseException) else kind() if value is None else kind(value)
+        raise error.with_traceback(trace)
+
+    def close(self) -> None:
+        self._future = None
+
+
+def stop_iteration_error(stop: StopIteration) -> RuntimeError:
+    """What a future holds in place of ``stop``, which would end whatever generator awaits it. As asyncio has it."""
+    text = "StopIteration interacts badly with generators and cannot be raised into a Future"
+    if not WRAP_STOP_ITERATION:
+        raise TypeError(text)
+    error = RuntimeError(text)
+    error.__cause__ = stop
+    error.__context__ = stop
+    return error
+
+
+def new_future(loop: Any) -> Future:
+    """A Future, without the price of a Python-level call."""
+    future = Future.__new__(Future)
+    future._prepare(loop)
+    return future

@@ -1,0 +1,34 @@
+cimport cython
+
+from .future cimport Future, new_future
+from .ready cimport Runnable
+
+cdef object CancelledError
+cdef int CANCELLED
+cdef int FINISHED
+cdef int PENDING
+
+
+cdef class Gathering(Future):
+    cdef Py_ssize_t _awaited
+    cdef bint _cancel_requested
+    cdef list _children
+    cdef bint _return_exceptions
+
+    cpdef cancel(self, msg=*)
+
+    @cython.locals(future=Future)
+    cpdef _await(self, child)
+
+    cpdef _arrived(self, child)
+
+    cdef _complete(self)
+
+    cdef _finish(self, int status)
+
+
+cdef class Arrival(Runnable):
+    cdef Future _child
+    cdef Gathering _gathering
+
+    cdef _run(self)

@@ -1,0 +1,136 @@
+"""Many awaitables as one: :func:`gather`, with the contract of :func:`asyncio.gather`.
+
+Each child that rota made gets a :class:`Arrival` as its waiter, which tells the :class:`Gathering` when its turn
+comes; other futures get a callback. The gathering holds the children, the children hold their arrivals, and all of
+it is let go when the last one is in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio.exceptions import CancelledError
+from typing import TYPE_CHECKING, Any
+
+from .future import Future, new_future
+from .ready import Runnable
+from .states import CANCELLED, FINISHED, PENDING
+
+if TYPE_CHECKING:
+    from .state import LoopState
+
+
+class Gathering(Future):
+    """The future of all results, in the order in which the children were given."""
+
+    __slots__ = ("_awaited", "_cancel_requested", "_children", "_return_exceptions")
+
+    def __init__(self, loop: LoopState, children: list[Any], awaited: int, return_exceptions: bool) -> None:
+        self._prepare(loop)
+        self._children: list[Any] | None = children
+        self._awaited = awaited  # how many distinct children are not in yet
+        self._return_exceptions = return_exceptions
+        self._cancel_requested = False
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Cancel every child; this future is cancelled when they all have ended."""
+        if self._status != PENDING:
+            return False
+        cancelled = False
+        for child in self._children or ():
+            if child.cancel(msg=msg):
+                cancelled = True
+        if cancelled:
+            # Even a child that swallows its cancellation doesn't keep whoever awaits this from hearing of it.
+            self._cancel_requested = True
+        return cancelled
+
+    def _await(self, child: Any) -> None:
+        """Hear when ``child`` is done."""
+        if isinstance(child, Future):
+            future = child
+            future._add_waiter(Arrival(self, future))
+        else:
+            child.add_done_callback(self._arrived)
+
+    def _arrived(self, child: Any) -> None:
+        """``child`` is done."""
+        self._awaited -= 1
+        if self._status != PENDING:
+            if not child.cancelled():
+                child.exception()  # it has been looked at: nobody else will
+            return
+        if not self._return_exceptions:
+            if child.cancelled():
+                self._fail(child._make_cancelled_error())
+                return
+            error = child.exception()
+            if error is not None:
+                self._fail(error)
+                return
+        if self._awaited == 0:
+            self._complete()
+
+    def _complete(self) -> None:
+        results = []
+        for child in self._children or ():
+            if child.cancelled():
+                # A result, not raised: built here so that it carries no traceback.
+                results.append(CancelledError("" if child._cancel_message is None else child._cancel_message))
+            else:
+                error = child.exception()
+                results.append(child.result() if error is None else error)
+        if self._cancel_requested:
+            self._fail(self._make_cancelled_error())
+        else:
+            self._result = results
+            self._finish(FINISHED)
+
+    def _finish(self, status: int) -> None:
+        if self._awaited == 0 or status == CANCELLED:
+            self._children = None
+        Future._finish(self, status)
+
+
+class Arrival(Runnable):
+    """The waiter of one child."""
+
+    __slots__ = ("_child", "_gathering")
+
+    def __init__(self, gathering: Gathering, child: Future) -> None:
+        self._gathering = gathering
+        self._child = child
+        self._queued = False
+
+    def _run(self) -> None:
+        self._gathering._arrived(self._child)
+
+
+def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:
+    """A future of the list of all results. Coroutines among ``awaitables`` become tasks.
+
+    The first exception is raised where the gathering is awaited, and the other children go on; with
+    ``return_exceptions`` exceptions are results like others. To cancel the gathering cancels the children. Give the
+    same awaitable twice and it runs once. Called outside a coroutine, it needs awaitables of one loop.
+    """
+    if not awaitables:
+        empty = new_future(asyncio.get_event_loop())
+        empty.set_result([])
+        return empty
+    children: list[Any] = []
+    known: dict[Any, Any] = {}
+    loop: Any = None
+    for awaitable in awaitables:
+        child = known.get(awaitable)
+        if child is None:
+            child = asyncio.ensure_future(awaitable, loop=loop)
+            if loop is None:
+                loop = child.get_loop()
+            if child is not awaitable:
+                # Made here, so nobody outside can be told that it is pending when all of this goes.
+                child._log_destroy_pending = False
+            known[awaitable] = child
+        children.append(child)
+    gathering = Gathering(loop, children, len(known), return_exceptions)
+    for child in known.values():
+        gathering._await(child)
+    return gathering

@@ -1,0 +1,47 @@
+cimport cython
+
+from . cimport native
+from .ready cimport Runnable
+
+cdef object callback_source, source_traceback
+
+
+cdef class Handle(Runnable):
+    cdef readonly object _args
+    cdef readonly object _callback
+    cdef readonly bint _cancelled
+    cdef readonly object _context
+    cdef readonly object _loop
+    cdef public object _source_traceback
+
+    cdef _prepare(self, callback, args, loop, context)
+
+    cdef _remember_source(self)
+
+    cdef _describe_time(self, list words)
+
+    cpdef cancel(self)
+
+    cdef _run(self)
+
+    cdef _failed(self, error)
+
+
+cdef class TimerHandle(Handle):
+    cdef long long _number
+    cdef public bint _scheduled
+    cdef readonly double _when
+
+    cdef _wait_for(self, double when)
+
+    cdef _describe_time(self, list words)
+
+    cpdef cancel(self)
+
+
+@cython.locals(handle=Handle)
+cpdef Handle new_handle(callback, args, loop, context)
+
+
+@cython.locals(timer=TimerHandle)
+cpdef TimerHandle new_timer(double when, callback, args, loop, context)

@@ -1,0 +1,64 @@
+"""The few calls of the core that need C, in plain Python.
+
+``native.pxd`` beside this file holds the same functions as C inline functions; compiled modules use those, this
+file is never compiled. Each pair keeps one contract:
+
+* the context is entered for the call and left whatever happens;
+* ``step`` and ``throw`` drive a coroutine to its next suspension and return what it yielded, or ``returned`` with
+  the return value in ``returned.value`` (a StopIteration instance is the price of plain Python only).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
+from typing import Any, NoReturn
+
+from .returned import Returned
+
+__all__ = ["call", "call_one", "check_signals", "copy_context", "monotonic", "step", "stop_iteration", "throw"]
+
+
+def step(context: Context, coro: Coroutine[Any, Any, Any], returned: Returned) -> Any:
+    """Resume ``coro`` in ``context`` until it yields or returns."""
+    try:
+        return context.run(coro.send, None)
+    except StopIteration as stop:
+        returned.value = stop.value
+        return returned
+
+
+def throw(
+    context: Context, coro: Coroutine[Any, Any, Any], error: BaseException, returned: Returned
+) -> Any:
+    """Raise ``error`` where ``coro`` is suspended and run it until it yields or returns."""
+    try:
+        return context.run(coro.throw, error)
+    except StopIteration as stop:
+        returned.value = stop.value
+        return returned
+
+
+def call(context: Context, callback: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """``callback(*args)`` in ``context``."""
+    return context.run(callback, *args)
+
+
+def call_one(context: Context, callback: Callable[..., Any], arg: object) -> Any:
+    """``callback(arg)`` in ``context``."""
+    return context.run(callback, arg)
+
+
+def stop_iteration(value: object) -> NoReturn:
+    """End an iterator with ``value``, as ``return value`` ends a generator."""
+    raise StopIteration(value)
+
+
+def monotonic() -> float:
+    """Seconds of ``CLOCK_MONOTONIC``: the clock of :func:`time.monotonic`."""
+    return time.monotonic()
+
+
+def check_signals() -> None:
+    """Run the Python handlers of signals that have come. The interpreter does that between its instructions."""

@@ -1,0 +1,12 @@
+cimport cython
+
+from .ready cimport Ready, Runnable
+
+
+cdef class PolicyReady(Ready):
+    cdef object _policy
+
+    cpdef push(self, Runnable runnable)
+
+    @cython.locals(runnable=Runnable)
+    cdef Runnable pop(self)

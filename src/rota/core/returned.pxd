@@ -1,0 +1,4 @@
+cdef class Returned:
+    cdef object value
+
+    cdef object take(self)

@@ -1,0 +1,10 @@
+from .ready cimport Ready
+
+
+cdef class LoopState:
+    cdef readonly bint _debug
+    cdef readonly bint _observed
+    cdef readonly object _probes
+    cdef readonly Ready _ready
+    cdef public object _thread_id
+    cdef object __weakref__

@@ -1,0 +1,52 @@
+cimport cython
+
+from . cimport native
+from .future cimport Future
+from .returned cimport Returned
+from .state cimport LoopState
+
+cdef object CancelledError, CoroutineType, GeneratorType
+cdef object enrol, strike, swap_current
+cdef dict current_tasks
+cdef set unfinished
+cdef bint UNFINISHED_IS_BOOK
+cdef bint UNCANCEL_FORGETS
+cdef Returned RETURNED
+cdef long long tasks_made
+
+cdef int PENDING
+cdef int FINISHED
+
+
+cdef class Task(Future):
+    cdef long long _cancels
+    cdef readonly object _context
+    cdef readonly object _coro
+    cdef readonly object _fut_waiter
+    cdef public bint _log_destroy_pending
+    cdef public bint _must_cancel
+    cdef object _name
+    cdef long long _number
+    cdef object _pending_error
+
+    cdef _drive(self, LoopState loop, coro, name, context)
+
+    @cython.locals(loop=LoopState)
+    cdef _run(self)
+
+    cdef _start_eagerly(self)
+
+    @cython.locals(awaited=Future)
+    cdef _step(self)
+
+    cdef _raised(self, error)
+
+    cdef _await_foreign(self, outcome)
+
+    cdef _finish(self, int status)
+
+    cpdef cancel(self, msg=*)
+
+
+@cython.locals(task=Task)
+cpdef Task new_task(LoopState loop, coro, name, context)

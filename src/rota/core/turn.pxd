@@ -1,0 +1,66 @@
+cimport cython
+
+from . cimport native
+from .clock cimport Clock
+from .future cimport Future, new_future
+from .handle cimport Handle, TimerHandle, new_handle, new_timer
+from .ready cimport Ready, Runnable
+from .state cimport LoopState
+from .task cimport Task, new_task
+from .timers cimport Timers
+
+cdef object check_callback, get_ident, report_slow
+cdef int POLL_EVERY_TURNS
+cdef double POLL_EVERY_SECONDS
+cdef double POLL_LONGEST
+cdef double NEVER
+cdef bint FACTORY_TAKES_ALL
+
+
+cdef class LoopCore(LoopState):
+    cdef readonly Clock _clock
+    cdef readonly bint _closed
+    cdef object _inbox
+    cdef bint _parked
+    cdef double _polled_at
+    cdef readonly object _poller
+    cdef readonly long long _polls
+    cdef readonly long long _ran
+    cdef public bint _stopping
+    cdef object _task_factory
+    cdef readonly Timers _timers
+    cdef list _turn_end
+    cdef readonly long long _turns
+    cdef int _unpolled
+    cdef readonly object _waker
+    cdef public double slow_callback_duration
+
+    cpdef _run_turns(self)
+
+    @cython.locals(ready=Ready, runnable=Runnable, count=Py_ssize_t)
+    cdef bint _turn(self) except -1
+
+    @cython.locals(leaving=list, runnable=Runnable)
+    cpdef _end_turn(self)
+
+    @cython.locals(timeout=double, when=double, now=double)
+    cdef _poll(self)
+
+    cdef _take_inbox(self)
+
+    @cython.locals(began=double, took=double)
+    cdef _run_observed(self, Runnable runnable)
+
+    @cython.locals(before=Py_ssize_t)
+    cdef _poll_observed(self, double timeout)
+
+    cdef _at_turn_end(self, Runnable runnable)
+
+    @cython.locals(timer=TimerHandle)
+    cdef TimerHandle _call_at(self, double when, callback, tuple args, context, method)
+
+    cpdef _check_closed(self)
+
+    cpdef _check_thread(self)
+
+    cpdef _close_core(self)

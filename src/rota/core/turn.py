@@ -1,0 +1,375 @@
+"""The loop, one turn at a time.
+
+A turn is three steps, always in this order:
+
+1. run what was ready when the turn began, and nothing that became ready since;
+2. do what was left for the end of the turn: the writes of all who ran leave now, each transport's in one call;
+3. look at the waiting (poll), and move those that are done to ready: file descriptors, then timers that are due,
+   then calls from other threads.
+
+With nobody ready, the third step sleeps until somebody is. While somebody is ready, it is skipped for a few turns
+(``limits.POLL_EVERY_*``): a poll is a system call, and most turns of a busy loop would find nothing.
+
+:class:`LoopCore` is the compiled half of a loop. The poller and the waker are handed to it; it never asks what a file
+descriptor is. ``_parked`` is true while the loop sleeps, or is about to: a call from another thread wakes it only
+then. The order matters. The loop raises the flag and then looks into its inbox; the other thread puts its call into
+the inbox and then looks at the flag.
+"""
+
+from __future__ import annotations
+
+import sys
+from asyncio import coroutines
+from collections import deque
+from collections.abc import Callable, Coroutine
+from contextvars import Context
+from threading import get_ident
+from typing import Any, NoReturn
+
+from .. import limits
+from . import native
+from .clock import Clock
+from .debugging import check_callback, report_slow
+from .future import Future, new_future
+from .handle import Handle, TimerHandle, new_handle, new_timer
+from .policy import Policy, ready_for
+from .probes import Probes
+from .ready import Runnable
+from .state import LoopState
+from .task import Task, new_task
+from .timers import Timers
+
+POLL_EVERY_TURNS = limits.POLL_EVERY_TURNS
+POLL_EVERY_SECONDS = limits.POLL_EVERY_SECONDS
+POLL_LONGEST = limits.POLL_LONGEST
+NEVER = float("inf")
+
+#: Since Python 3.14 a task factory is given every keyword that create_task was; before, only the context.
+FACTORY_TAKES_ALL = sys.version_info >= (3, 14)
+
+
+def refuse() -> NoReturn:
+    """The guard of a closed loop's ready list."""
+    raise RuntimeError("Event loop is closed")
+
+
+class LoopCore(LoopState):
+    """What is ready, what waits, and the turn. ``rota.Loop`` is this with asyncio's face.
+
+    ``poller`` keeps who waits for which file descriptor (``net.poller``) and ``waker`` ends its sleep from another
+    thread or a signal (``net.waker``); both are closed with the loop.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_closed",
+        "_inbox",
+        "_parked",
+        "_polled_at",
+        "_poller",
+        "_polls",
+        "_ran",
+        "_stopping",
+        "_task_factory",
+        "_timers",
+        "_turn_end",
+        "_turns",
+        "_unpolled",
+        "_waker",
+        "slow_callback_duration",
+    )
+
+    def __init__(self, poller: Any, waker: Any, clock: Clock | None = None, policy: str | Policy = "fifo") -> None:
+        self._poller = poller
+        self._waker = waker
+        self._clock = Clock() if clock is None else clock
+        self._ready = ready_for(policy)
+        self._timers = Timers()
+        self._inbox: deque[Handle] = deque()
+        self._turn_end: list[Runnable] = []
+        self._thread_id: int | None = None
+        self._closed = False
+        self._stopping = False
+        self._parked = False
+        self._task_factory: Any = None
+        self._polled_at = 0.0
+        self._unpolled = 0
+        self._turns = 0
+        self._polls = 0
+        self._ran = 0
+        self._probes = Probes(self)
+        self._observed = False
+        self._debug = False
+        self.slow_callback_duration = limits.SLOW_CALLBACK
+        if coroutines._is_debug_mode():  # type: ignore[attr-defined]
+            self.set_debug(True)
+
+    # -- the turn -----------------------------------------------------------------------------------------------
+
+    def _run_turns(self) -> None:
+        """Turn until somebody says stop. What is already done among the waiting comes first."""
+        self._poll()
+        while not self._turn():
+            pass
+
+    def _turn(self) -> bool:
+        """One turn. True when it was the last one."""
+        ready = self._ready
+        # Run what is ready now; what becomes ready meanwhile has the next turn.
+        count = ready._count
+        self._turns += 1
+        self._ran += count
+        if self._observed:
+            while count > 0:
+                count -= 1
+                self._run_observed(ready.pop())
+        else:
+            while count > 0:
+                count -= 1
+                runnable = ready.pop()
+                runnable._run()
+        # Let the writes of this turn go.
+        if self._turn_end:
+            self._end_turn()
+        if self._stopping:
+            return True
+        native.check_signals()
+        # Move what is done from waiting to ready.
+        if ready._count:
+            self._unpolled += 1
+            if (
+                self._unpolled < POLL_EVERY_TURNS
+                and self._clock.time() - self._polled_at < POLL_EVERY_SECONDS
+            ):
+                return False
+        self._poll()
+        return False
+
+    def _end_turn(self) -> None:
+        leaving = self._turn_end
+        self._turn_end = []
+        for runnable in leaving:
+            runnable._run()
+
+    def _poll(self) -> None:
+        """Move what is done from waiting to ready; sleep for it if nobody is ready."""
+        timeout = 0.0
+        if not self._ready._count and not self._stopping:
+            timeout = -1.0
+            when = self._timers.next_when()
+            if when != NEVER:
+                timeout = self._clock.until(when)
+                timeout = min(timeout, POLL_LONGEST)
+            self._parked = True
+            if self._inbox:
+                timeout = 0.0
+        try:
+            if self._observed:
+                self._poll_observed(timeout)
+            else:
+                self._poller.poll(timeout, self._ready)
+        finally:
+            self._parked = False
+        self._polls += 1
+        self._unpolled = 0
+        now = self._clock.time()
+        self._polled_at = now
+        self._timers.move_due(now, self._ready)
+        if self._inbox:
+            self._take_inbox()
+
+    def _take_inbox(self) -> None:
+        """Move the calls of other threads to ready: those that are here now, as others go on calling."""
+        for _ in range(len(self._inbox)):
+            self._ready.push(self._inbox.popleft())
+
+    def _run_observed(self, runnable: Runnable) -> None:
+        """Run one while somebody watches, or in debug mode."""
+        self._probes.before_run(runnable)
+        began = self._clock.time()
+        runnable._run()
+        took = self._clock.time() - began
+        if self._debug and took >= self.slow_callback_duration:
+            report_slow(runnable, took)
+        self._probes.after_run(runnable)
+
+    def _poll_observed(self, timeout: float) -> None:
+        before = self._ready._count
+        self._probes.before_poll(timeout)
+        self._poller.poll(timeout, self._ready)
+        self._probes.after_poll(self._ready._count - before)
+
+    def _at_turn_end(self, runnable: Runnable) -> None:
+        """Run ``runnable`` once, after those whose turn it is and before the loop looks at the waiting."""
+        self._turn_end.append(runnable)
+
+    # -- calls --------------------------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """The time on the loop's clock, in seconds."""
+        return self._clock.time()
+
+    def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Handle:
+        """Call ``callback(*args)`` in the next turn. Raises RuntimeError when the loop is closed."""
+        if self._debug:
+            check_callback(callback, "call_soon")
+        handle = new_handle(callback, args, self, context)
+        if self._debug:
+            handle._remember_source()
+        self._ready.push(handle)
+        return handle
+
+    def call_soon_threadsafe(
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Handle:
+        """``call_soon`` from another thread or from a signal handler."""
+        self._check_closed()
+        if self._debug:
+            check_callback(callback, "call_soon_threadsafe")
+        handle = new_handle(callback, args, self, context)
+        if self._debug:
+            handle._remember_source()
+        self._inbox.append(handle)
+        if self._parked:
+            self._waker.wake()
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> TimerHandle:
+        """Call ``callback(*args)`` in ``delay`` seconds, or as soon as can be if that is not positive."""
+        if delay is None:
+            raise TypeError("delay must not be None")
+        return self._call_at(self._clock.time() + delay, callback, args, context, "call_later")
+
+    def call_at(
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> TimerHandle:
+        """Call ``callback(*args)`` once the loop's clock shows ``when``, never before."""
+        if when is None:
+            raise TypeError("when cannot be None")
+        return self._call_at(when, callback, args, context, "call_at")
+
+    def _call_at(
+        self,
+        when: float,
+        callback: Callable[..., Any],
+        args: tuple[Any, ...],
+        context: Context | None,
+        method: str,
+    ) -> TimerHandle:
+        self._check_closed()
+        if self._debug:
+            self._check_thread()
+            check_callback(callback, method)
+        timer = new_timer(when, callback, args, self, context)
+        if self._debug:
+            timer._remember_source()
+        self._timers.push(timer)
+        return timer
+
+    def _timer_handle_cancelled(self, timer: Any) -> None:
+        self._timers.forget()
+
+    # -- futures and tasks --------------------------------------------------------------------------------------
+
+    def create_future(self) -> Future:
+        """A future of this loop."""
+        return new_future(self)
+
+    def create_task(
+        self,
+        coro: Coroutine[Any, Any, Any],
+        *,
+        name: object = None,
+        context: Context | None = None,
+        eager_start: bool | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Run ``coro`` as a task, beginning in the next turn, or at once with ``eager_start=True``.
+
+        ``context`` is where it runs, a copy of the current one unless given. With a task factory, whatever that
+        makes. Raises RuntimeError when the loop is closed.
+        """
+        self._check_closed()
+        if self._task_factory is None:
+            if kwargs:
+                raise TypeError(f"create_task() got an unexpected keyword argument {next(iter(kwargs))!r}")
+            if eager_start:
+                task = Task(coro, loop=self, name=name, context=context, eager_start=True)
+            else:
+                task = new_task(self, coro, name, context)
+            if self._observed:
+                self._probes.task_created(task)
+            return task
+        if context is not None:
+            kwargs["context"] = context
+        if eager_start is not None:
+            kwargs["eager_start"] = eager_start
+        if FACTORY_TAKES_ALL:
+            return self._task_factory(self, coro, name=name, **kwargs)
+        task = self._task_factory(self, coro, **kwargs)
+        if name is not None:
+            task.set_name(name)
+        return task
+
+    def get_task_factory(self) -> Any:
+        """What makes tasks, or None for rota's own."""
+        return self._task_factory
+
+    def set_task_factory(self, factory: Any) -> None:
+        """Let ``factory(loop, coro, **kwargs)`` make the tasks, or rota again with None."""
+        if factory is not None and not callable(factory):
+            raise TypeError("task factory must be a callable or None")
+        self._task_factory = factory
+
+    # -- what state it is in ------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End ``run_forever`` after the turn that is running."""
+        self._stopping = True
+
+    def is_closed(self) -> bool:
+        return self._closed
+
+    def get_debug(self) -> bool:
+        return self._debug
+
+    def set_debug(self, enabled: bool) -> None:
+        """Check threads and callbacks, keep where things were made, and log what holds the loop too long."""
+        self._debug = bool(enabled)
+        self._note_observers()
+        if not self._closed:
+            self._ready.guard(self._check_thread if self._debug else None)
+
+    def observe(self, observer: object) -> None:
+        """Let ``observer`` hear what the loop does (``core.probes`` says what it can hear)."""
+        self._probes.add(observer)
+        self._note_observers()
+
+    def unobserve(self, observer: object) -> None:
+        """Let ``observer`` hear no more."""
+        self._probes.remove(observer)
+        self._note_observers()
+
+    def _note_observers(self) -> None:
+        self._observed = self._debug or len(self._probes) > 0
+
+    def _check_closed(self) -> None:
+        if self._closed:
+            refuse()
+
+    def _check_thread(self) -> None:
+        if self._thread_id is not None and self._thread_id != get_ident():
+            raise RuntimeError(
+                "Non-thread-safe operation invoked on an event loop other than the current one"
+            )
+
+    def _close_core(self) -> None:
+        """Drop all that is ready or waits for a time, and refuse more."""
+        self._closed = True
+        self._ready.clear()
+        self._timers.clear()
+        self._inbox.clear()
+        self._turn_end = []
+        self._ready.guard(refuse)

@@ -1,0 +1,58 @@
+"""Every number in rota, each with the sentence that justifies it.
+
+Sizes are in bytes and times in seconds unless the name says otherwise. A hot module copies the numbers that it
+needs into C constants; nothing changes them while a program runs.
+"""
+
+from __future__ import annotations
+
+# -- the turn ---------------------------------------------------------------------------------------------------
+
+#: With tasks always ready, look at the waiting at least every so many turns: a lone task that yields pays a
+#: sixteenth of a poll for each step, and a waiting socket is seen after sixteen steps at the latest.
+POLL_EVERY_TURNS = 16
+
+#: ... and at least this often, so that turns with thousands of ready tasks don't keep the waiting waiting.
+POLL_EVERY_SECONDS = 0.000_2
+
+#: How many events one poll takes from the kernel: more wait for the next turn, and the buffer stays on the stack.
+POLL_EVENTS = 256
+
+#: The longest sleep in one poll. A day, as in asyncio: some kernels overflow on more.
+POLL_LONGEST = 86_400.0
+
+# -- timers -----------------------------------------------------------------------------------------------------
+
+#: Cancelled timers stay in the heap until they come up; it is rebuilt when more than this many are there ...
+TIMERS_CANCELLED_MIN = 100
+
+#: ... and they are more than this share of it (asyncio's numbers: most timeouts are cancelled, not reached).
+TIMERS_CANCELLED_SHARE = 0.5
+
+# -- transports -------------------------------------------------------------------------------------------------
+
+#: One recv takes at most this much: it is read into a scratch buffer that stays in the cache, then copied out.
+READ_SIZE = 64 * 1024
+
+#: A transport pauses its protocol's writing above this many bytes unsent, as in asyncio ...
+WRITE_HIGH_WATER = 64 * 1024
+
+#: ... and a quarter of it resumes.
+WRITE_LOW_WATER = 16 * 1024
+
+#: Writes are kept for the end of the turn until this much waits: then one send now is cheaper than the memory.
+WRITE_NOW = 64 * 1024
+
+#: How many buffers one sendmsg takes: the kernel's own bound is 1024 (UIO_MAXIOV); past 64 the copying dominates.
+WRITE_BUFFERS = 64
+
+#: After this many writes on a dead connection, say so in the log once, as asyncio does.
+WRITES_AFTER_LOSS = 5
+
+#: How long a server stops accepting when the process is out of file descriptors, as in asyncio.
+ACCEPT_RETRY_DELAY = 1.0
+
+# -- debugging --------------------------------------------------------------------------------------------------
+
+#: In debug mode, a callback that holds the loop longer than this is logged, as in asyncio.
+SLOW_CALLBACK = 0.1
