@@ -1,0 +1,85 @@
+"""rota: an async runtime for Python. It says whose turn it is.
+
+The public door: every name that programs use, from the room where it lives.
+
+    core/       the clockwork: future, task, handle, the ready list, timers, the turn
+    net/        what waits on file descriptors: sockets, TLS, pipes, servers, names
+    proc/       child processes and signals
+    executor    blocking functions in threads
+    loop, run   the loop with asyncio's face, and how to run a program on it
+    lanes/      where work runs best: compare
+    fetch/      the downloader
+    cli/        the command line: run, compare, fetch
+    errors      every exception and its wording
+    limits      every number, with the sentence that justifies it
+
+Arrows point one way: errors, limits <- core <- net, proc, executor <- loop, run <- lanes <- fetch <- cli.
+
+The names that asyncio has mean what they mean there. Those that rota does not (yet) make itself are asyncio's own,
+which run on rota's futures and tasks.
+"""
+
+import os as _os
+
+if _os.environ.get("ROTA_PURE", "") not in ("", "0"):
+    from . import pure as _pure
+
+    _pure.install()
+
+from asyncio import (
+    TaskGroup,
+    create_task,
+    open_connection,
+    open_unix_connection,
+    start_server,
+    start_unix_server,
+    timeout,
+    timeout_at,
+    to_thread,
+)
+
+from .core import turn as _turn
+from .core.clock import Clock
+from .core.future import Future
+from .core.gather import gather
+from .core.handle import Handle, TimerHandle
+from .core.policy import Policy
+from .core.sleep import sleep
+from .core.task import Task
+from .errors import MissingExtra, RotaError, UsageError
+from .loop import Loop
+from .run import EventLoopPolicy, install, new_event_loop, run
+from .version import VERSION as __version__
+
+#: Whether the hot modules run compiled.
+COMPILED = not str(_turn.__file__).endswith(".py")
+
+__all__ = [
+    "COMPILED",
+    "Clock",
+    "EventLoopPolicy",
+    "Future",
+    "Handle",
+    "Loop",
+    "MissingExtra",
+    "Policy",
+    "RotaError",
+    "Task",
+    "TaskGroup",
+    "TimerHandle",
+    "UsageError",
+    "__version__",
+    "create_task",
+    "gather",
+    "install",
+    "new_event_loop",
+    "open_connection",
+    "open_unix_connection",
+    "run",
+    "sleep",
+    "start_server",
+    "start_unix_server",
+    "timeout",
+    "timeout_at",
+    "to_thread",
+]

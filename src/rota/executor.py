@@ -1,0 +1,96 @@
+"""Blocking functions in threads: ``run_in_executor`` and the loop's default pool.
+
+The pool is the standard library's, made when it is first used, and shut down with the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import threading
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from .core.debugging import check_callback
+from .core.lifecycle import Lifecycle
+
+
+class Executor(Lifecycle):
+    """The loop's threads."""
+
+    _default_executor: concurrent.futures.ThreadPoolExecutor | None = None
+    _executor_shut_down = False
+
+    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """``func(*args)`` in ``executor``, or in the default pool if that is None.
+
+        Raises RuntimeError after ``shutdown_default_executor`` and when the loop is closed.
+        """
+        self._check_closed()
+        if self.get_debug():
+            check_callback(func, "run_in_executor")
+        if executor is None:
+            if self._executor_shut_down:
+                raise RuntimeError("Executor shutdown has been called")
+            if self._default_executor is None:
+                self._default_executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
+            executor = self._default_executor
+        return asyncio.wrap_future(executor.submit(func, *args), loop=self)  # type: ignore[arg-type]
+
+    def set_default_executor(self, executor: concurrent.futures.ThreadPoolExecutor) -> None:
+        """Use ``executor`` for ``run_in_executor(None, ...)``. Raises TypeError unless it is a thread pool."""
+        if not isinstance(executor, concurrent.futures.ThreadPoolExecutor):
+            raise TypeError("executor must be ThreadPoolExecutor instance")
+        self._default_executor = executor
+
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait until the default pool's threads have ended, at most ``timeout`` seconds if given: then warn."""
+        self._executor_shut_down = True
+        executor = self._default_executor
+        if executor is None:
+            return
+        ended = self.create_future()
+        thread = threading.Thread(target=self._join_executor, args=(executor, ended), name="rota-executor-shutdown")
+        thread.start()
+        try:
+            async with asyncio.timeout(timeout):
+                await ended
+        except TimeoutError:
+            warnings.warn(
+                f"The executor did not finishing joining its threads within {timeout} seconds.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            executor.shutdown(wait=False)
+        else:
+            thread.join()
+
+    def _join_executor(self, executor: concurrent.futures.ThreadPoolExecutor, ended: Any) -> None:
+        """In a thread of its own: joining the pool's threads blocks."""
+        try:
+            executor.shutdown(wait=True)
+            error: BaseException | None = None
+        except Exception as raised:  # noqa: BLE001 - whatever it is, the awaiting coroutine gets it
+            error = raised
+        try:
+            self.call_soon_threadsafe(finish, ended, error)
+        except RuntimeError:
+            # The loop gave up waiting and was closed.
+            pass
+
+    def close(self) -> None:
+        """Close the loop; the default pool's threads end when their work does."""
+        super().close()
+        executor, self._default_executor = self._default_executor, None
+        if executor is not None:
+            self._executor_shut_down = True
+            executor.shutdown(wait=False)
+
+
+def finish(future: Any, error: BaseException | None) -> None:
+    if not future.done():
+        if error is None:
+            future.set_result(None)
+        else:
+            future.set_exception(error)

@@ -1,0 +1,45 @@
+"""rota's event loop: the core's loop with asyncio's face. Assembly only.
+
+Each room adds its methods to the core's loop: the threads of ``executor``, the sockets of ``net``, which ask names in
+those threads, the processes and signals of ``proc``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from .core.clock import Clock
+from .core.handle import Handle
+from .core.policy import Policy
+from .core.trouble import ExceptionHandler
+from .net.pipe import Pipes
+from .net.poller import Poller, new_poller
+from .net.tls import Tls
+from .net.unix import Unix
+from .net.waker import Waker
+from .proc.process import Processes
+from .proc.signals import Signals
+
+
+class Loop(  # type: ignore[misc]  # the stubs of AbstractEventLoop name asyncio's own classes; rota's stand in
+    Signals, Processes, Unix, Tls, Pipes, ExceptionHandler, asyncio.AbstractEventLoop
+):
+    """An event loop for every program that is written for asyncio.
+
+    ``policy`` says who of the ready runs next (``core.policy``), ``clock`` what time it is (``core.clock``), and
+    ``poller`` looks at the file descriptors (``net.poller``): the defaults are first come first served, the system's
+    monotonic clock, and the fastest poller that the system has. Raises UsageError for a policy that is none.
+    """
+
+    def __init__(
+        self, *, policy: str | Policy = "fifo", clock: Clock | None = None, poller: Poller | None = None
+    ) -> None:
+        waker = Waker()
+        poller = new_poller() if poller is None else poller
+        try:
+            super().__init__(poller, waker, clock, policy)
+        except BaseException:
+            poller.close()
+            waker.close()
+            raise
+        poller.add_reader(waker.waits_on(), Handle(waker.drain, (), self))

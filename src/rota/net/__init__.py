@@ -1,0 +1,16 @@
+"""What waits on file descriptors.
+
+=============== ==========================================================================
+``poller/``     who waits for which descriptor, and the system call that tells who is done
+``waker``       ends the loop's sleep from another thread or a signal
+``transport``   bytes between a stream socket and a protocol
+``tcp, unix``   connect and listen
+``server``      what listens, and the connections that it accepted
+``tls``         TLS over a transport
+``pipe``        pipes, FIFOs and terminals
+``sock``        a program's own socket, awaited call by call
+``descriptors`` a program's own file descriptors, with callbacks
+``dns``         names to addresses
+``syscalls``    the few system calls that are made from C, with the same in plain Python
+=============== ==========================================================================
+"""

@@ -1,0 +1,62 @@
+"""Who waits for which file descriptor, and the system call that tells who need wait no longer.
+
+A poller provides:
+
+``add_reader(fd, runnable)``, ``add_writer(fd, runnable)``
+    make ``runnable`` ready whenever ``fd`` can be read (written); returns the runnable that it replaces, or None.
+``remove_reader(fd)``, ``remove_writer(fd)``
+    no more; returns the runnable that was there, or None.
+``poll(timeout, ready)``
+    sleep until an event, a signal or ``timeout`` seconds (negative: no bound; 0: no sleep), and push each runnable
+    whose file descriptor can be used to ``ready``, once. May return early with nothing.
+``who_waits(fd)``
+    the reader and the writer of ``fd``, each a runnable or None.
+``waiting()``
+    for whoever looks: ``(fd, reader, writer)`` of all that wait.
+``close()``
+    give the kernel's object back. What is added to a closed poller raises ValueError.
+
+Level-triggered: what was not read or written is told again. An error or a hang-up tells readers and writers both.
+:func:`new_poller` chooses, fastest first.
+"""
+
+from __future__ import annotations
+
+import select
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ...core.ready import Ready, Runnable
+
+
+class Poller(Protocol):
+    """What a poller must be able to do; the module says what it means."""
+
+    def add_reader(self, fd: int, runnable: Runnable, /) -> Runnable | None: ...
+
+    def add_writer(self, fd: int, runnable: Runnable, /) -> Runnable | None: ...
+
+    def remove_reader(self, fd: int, /) -> Runnable | None: ...
+
+    def remove_writer(self, fd: int, /) -> Runnable | None: ...
+
+    def poll(self, timeout: float, ready: Ready, /) -> None: ...
+
+    def who_waits(self, fd: int, /) -> tuple[Runnable | None, Runnable | None]: ...
+
+    def waiting(self) -> Iterator[tuple[int, Runnable | None, Runnable | None]]: ...
+
+    def close(self) -> None: ...
+
+
+def new_poller() -> Poller:
+    """The fastest poller that this system has."""
+    if hasattr(select, "epoll"):
+        from .epoll import Epoll
+
+        return Epoll()
+    from .selector import Selector
+
+    return Selector()

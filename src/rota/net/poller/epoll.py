@@ -1,0 +1,116 @@
+"""epoll(7), level-triggered.
+
+Compiled, the GIL is kept for a look that doesn't sleep, and let go only to sleep: a thread that computes beside the
+loop would otherwise take it, and 5 ms, at every turn. Timeouts are to the nanosecond where the kernel has
+``epoll_pwait2`` (Linux 5.11), to the millisecond, rounded up, elsewhere.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator
+
+from ...core.ready import Ready, Runnable
+from .. import syscalls
+from .watches import Watch, Watches
+
+READ = select.EPOLLIN
+WRITE = select.EPOLLOUT
+
+
+class Epoll:
+    """A poller on epoll; the package says what a poller does."""
+
+    __slots__ = ("_closed", "_epoll", "_fd", "_watches")
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._fd = self._epoll.fileno()
+        self._watches = Watches()
+        self._closed = False
+
+    def add_reader(self, fd: int, runnable: Runnable) -> Runnable | None:
+        watch = self._open_watch(fd)
+        previous = watch.reader
+        self._ask(fd, watch, READ)
+        watch.reader = runnable
+        return previous
+
+    def add_writer(self, fd: int, runnable: Runnable) -> Runnable | None:
+        watch = self._open_watch(fd)
+        previous = watch.writer
+        self._ask(fd, watch, WRITE)
+        watch.writer = runnable
+        return previous
+
+    def remove_reader(self, fd: int) -> Runnable | None:
+        watch = self._watches.find(fd)
+        if watch is None or watch.reader is None:
+            return None
+        previous = watch.reader
+        watch.reader = None
+        self._withdraw(fd, watch, READ)
+        return previous
+
+    def remove_writer(self, fd: int) -> Runnable | None:
+        watch = self._watches.find(fd)
+        if watch is None or watch.writer is None:
+            return None
+        previous = watch.writer
+        watch.writer = None
+        self._withdraw(fd, watch, WRITE)
+        return previous
+
+    def poll(self, timeout: float, ready: Ready) -> None:
+        syscalls.wait(self._epoll, self._fd, self._watches, timeout, ready)
+
+    def who_waits(self, fd: int) -> tuple[Runnable | None, Runnable | None]:
+        watch = self._watches.find(fd)
+        return (None, None) if watch is None else (watch.reader, watch.writer)
+
+    def waiting(self) -> Iterator[tuple[int, Runnable | None, Runnable | None]]:
+        return iter(self._watches)
+
+    def close(self) -> None:
+        self._closed = True
+        self._watches.clear()
+        self._epoll.close()
+
+    def _open_watch(self, fd: int) -> Watch:
+        if self._closed:
+            raise ValueError("this poller is closed")
+        return self._watches.make(fd)
+
+    def _ask(self, fd: int, watch: Watch, event: int) -> None:
+        """Let the kernel tell of ``event`` too. It may have forgotten ``fd``, or know it from a former life: a file
+        descriptor can be closed and opened again without a word to anybody.
+        """
+        if watch.mask < 0:
+            try:
+                self._epoll.register(fd, event)
+            except FileExistsError:
+                self._epoll.modify(fd, event)
+            except OSError:
+                self._watches.drop(fd)
+                raise
+            watch.mask = event
+        elif watch.mask & event:
+            return
+        else:
+            try:
+                self._epoll.modify(fd, watch.mask | event)
+            except FileNotFoundError:
+                self._epoll.register(fd, watch.mask | event)
+            watch.mask |= event
+
+    def _withdraw(self, fd: int, watch: Watch, event: int) -> None:
+        """Let the kernel tell of ``event`` no more. If ``fd`` was closed before, it has forgotten all by itself."""
+        watch.mask &= ~event
+        try:
+            if watch.mask:
+                self._epoll.modify(fd, watch.mask)
+            else:
+                self._watches.drop(fd)
+                self._epoll.unregister(fd)
+        except OSError:
+            pass

@@ -1,0 +1,76 @@
+"""Any system that the standard library's :mod:`selectors` knows: kqueue on macOS, poll elsewhere."""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Iterator
+
+from ...core.ready import Ready, Runnable
+
+READ = selectors.EVENT_READ
+WRITE = selectors.EVENT_WRITE
+
+
+class Selector:
+    """A poller on :mod:`selectors`; the package says what a poller does."""
+
+    def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+        self._selector = selectors.DefaultSelector() if selector is None else selector
+
+    def add_reader(self, fd: int, runnable: Runnable) -> Runnable | None:
+        return self._add(fd, READ, runnable)
+
+    def add_writer(self, fd: int, runnable: Runnable) -> Runnable | None:
+        return self._add(fd, WRITE, runnable)
+
+    def remove_reader(self, fd: int) -> Runnable | None:
+        return self._remove(fd, READ)
+
+    def remove_writer(self, fd: int) -> Runnable | None:
+        return self._remove(fd, WRITE)
+
+    def poll(self, timeout: float, ready: Ready) -> None:
+        for key, events in self._selector.select(None if timeout < 0 else timeout):
+            for event in (READ, WRITE):
+                runnable = key.data.get(event)
+                if events & event and runnable is not None and not runnable._queued:
+                    ready.push(runnable)
+
+    def who_waits(self, fd: int) -> tuple[Runnable | None, Runnable | None]:
+        keys = self._selector.get_map()
+        key = keys.get(fd) if keys else None
+        return (None, None) if key is None else (key.data.get(READ), key.data.get(WRITE))
+
+    def waiting(self) -> Iterator[tuple[int, Runnable | None, Runnable | None]]:
+        keys = self._selector.get_map() or {}
+        return iter([(key.fd, key.data.get(READ), key.data.get(WRITE)) for key in list(keys.values())])
+
+    def close(self) -> None:
+        self._selector.close()
+
+    def _add(self, fd: int, event: int, runnable: Runnable) -> Runnable | None:
+        """``key.data`` is who waits, by event."""
+        keys = self._selector.get_map()
+        if keys is None:
+            raise ValueError("this poller is closed")
+        key = keys.get(fd)
+        if key is None:
+            self._selector.register(fd, event, {event: runnable})
+            return None
+        waiting: dict[int, Runnable] = key.data
+        previous = waiting.get(event)
+        self._selector.modify(fd, key.events | event, {**waiting, event: runnable})
+        return previous
+
+    def _remove(self, fd: int, event: int) -> Runnable | None:
+        keys = self._selector.get_map()
+        key = keys.get(fd) if keys else None
+        if key is None or event not in key.data:
+            return None
+        waiting = dict(key.data)
+        previous: Runnable = waiting.pop(event)
+        if waiting:
+            self._selector.modify(fd, key.events & ~event, waiting)
+        else:
+            self._selector.unregister(fd)
+        return previous

@@ -1,0 +1,29 @@
+cimport cython
+
+from ...core.ready cimport Ready, Runnable
+
+cdef int READ
+cdef int WRITE
+cdef int ABSENT
+
+
+cdef class Watch:
+    cdef int mask
+    cdef Runnable reader
+    cdef Runnable writer
+
+
+cdef class Watches:
+    cdef list _rows
+
+    cdef Watch find(self, int fd)
+
+    @cython.locals(watch=Watch)
+    cdef Watch make(self, int fd)
+
+    cdef drop(self, int fd)
+
+    cdef clear(self)
+
+    @cython.locals(watch=Watch, runnable=Runnable)
+    cdef bint fired(self, int fd, int events, Ready ready) except -1

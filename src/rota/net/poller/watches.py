@@ -1,0 +1,86 @@
+"""Who waits for which file descriptor: a table by number.
+
+File descriptors are small numbers, handed out from below, so an index costs less than a look-up.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator
+
+from ...core.ready import Ready, Runnable
+
+READ = 1  # EPOLLIN
+WRITE = 4  # EPOLLOUT
+ABSENT = -1  # the mask of what the kernel was never told of
+
+if hasattr(select, "epoll") and (select.EPOLLIN, select.EPOLLOUT) != (READ, WRITE):
+    raise ImportError(f"EPOLLIN and EPOLLOUT are {select.EPOLLIN} and {select.EPOLLOUT} here, not {READ} and {WRITE}")
+
+
+class Watch:
+    """Who waits for one file descriptor, and what the kernel was last asked for."""
+
+    __slots__ = ("mask", "reader", "writer")
+
+    def __init__(self) -> None:
+        self.reader: Runnable | None = None
+        self.writer: Runnable | None = None
+        self.mask = ABSENT
+
+
+class Watches:
+    """The table."""
+
+    __slots__ = ("_rows",)
+
+    def __init__(self) -> None:
+        self._rows: list[Watch | None] = []
+
+    def __iter__(self) -> Iterator[tuple[int, Runnable | None, Runnable | None]]:
+        """``(fd, reader, writer)`` of all that wait."""
+        found = []
+        for fd, watch in enumerate(self._rows):
+            if watch is not None:
+                found.append((fd, watch.reader, watch.writer))
+        return iter(found)
+
+    def find(self, fd: int) -> Watch | None:
+        """Who waits for ``fd``, or None."""
+        return self._rows[fd] if 0 <= fd < len(self._rows) else None
+
+    def make(self, fd: int) -> Watch:
+        """Who waits for ``fd``, made if nobody did. Raises ValueError for what is no file descriptor."""
+        if fd < 0:
+            raise ValueError(f"Invalid file descriptor: {fd}")
+        while fd >= len(self._rows):
+            self._rows.append(None)
+        watch = self._rows[fd]
+        if watch is None:
+            watch = self._rows[fd] = Watch()
+        return watch
+
+    def drop(self, fd: int) -> None:
+        """Nobody waits for ``fd`` any more."""
+        self._rows[fd] = None
+
+    def clear(self) -> None:
+        self._rows = []
+
+    def fired(self, fd: int, events: int, ready: Ready) -> bool:
+        """``fd`` can be used: whoever waits for it is ready. False if nobody here knows it.
+
+        What is neither reading nor writing, an error or a hang-up, is for both.
+        """
+        watch = self.find(fd)
+        if watch is None:
+            return False
+        if events & ~WRITE:
+            runnable = watch.reader
+            if runnable is not None and not runnable._queued:
+                ready.push(runnable)
+        if events & ~READ:
+            runnable = watch.writer
+            if runnable is not None and not runnable._queued:
+                ready.push(runnable)
+        return True

@@ -1,0 +1,221 @@
+"""A listening server: accepts connections and hands each to a protocol."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import ssl as ssl_module
+import sys
+import weakref
+from asyncio import trsock
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .. import limits
+from ..core.handle import Handle
+from ..core.lifecycle import Lifecycle
+from .tls import tls_protocol
+from .transport import SocketTransport
+
+#: Out of file descriptors or memory: nothing is wrong with the connection, it waits in the kernel's queue.
+OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+#: Since Python 3.12, wait_closed() waits for the connections too.
+WAIT_FOR_CONNECTIONS = sys.version_info >= (3, 12)
+
+
+class Server(asyncio.AbstractServer):
+    """What ``create_server`` returns; the contract of :class:`asyncio.Server`."""
+
+    def __init__(
+        self,
+        loop: Lifecycle,
+        sockets: Sequence[socket.socket],
+        protocol_factory: Callable[[], Any],
+        ssl: ssl_module.SSLContext | None,
+        backlog: int,
+        handshake_timeout: float | None,
+        shutdown_timeout: float | None,
+    ) -> None:
+        self._loop = loop
+        self._sockets: list[socket.socket] | None = list(sockets)
+        self._protocol_factory = protocol_factory
+        self._ssl = ssl
+        self._backlog = backlog
+        self._handshake_timeout = handshake_timeout
+        self._shutdown_timeout = shutdown_timeout
+        self._serving = False
+        self._serving_forever: Any = None
+        self._active = 0
+        self._transports: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._waiters: list[Any] | None = []
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} sockets={self.sockets!r}>"
+
+    # -- asyncio's contract -------------------------------------------------------------------------------------
+
+    @property
+    def sockets(self) -> tuple[trsock.TransportSocket, ...]:
+        """The listening sockets; none once it is closed."""
+        return tuple(trsock.TransportSocket(sock) for sock in self._sockets or ())
+
+    def get_loop(self) -> Any:
+        return self._loop
+
+    def is_serving(self) -> bool:
+        return self._serving
+
+    def _start_serving(self) -> None:
+        if self._serving:
+            return
+        self._serving = True
+        for sock in self._sockets or ():
+            sock.listen(self._backlog)
+            self._listen(sock)
+
+    async def start_serving(self) -> None:
+        """Accept connections, if it does not already."""
+        self._check_open()
+        self._start_serving()
+        # Whoever is told that it serves may count on it: the loop has had a look at the sockets.
+        await asyncio.sleep(0)
+
+    async def serve_forever(self) -> None:
+        """Accept connections until this is cancelled, then close."""
+        if self._serving_forever is not None:
+            raise RuntimeError(f"server {self!r} is already being awaited on serve_forever()")
+        self._check_open()
+        self._start_serving()
+        self._serving_forever = self._loop.create_future()
+        try:
+            await self._serving_forever
+        except asyncio.CancelledError:
+            try:
+                self.close()
+                await self.wait_closed()
+            finally:
+                raise
+        finally:
+            self._serving_forever = None
+
+    def close(self) -> None:
+        """Accept no more. Connections that are open go on."""
+        sockets, self._sockets = self._sockets, None
+        if sockets is None:
+            return
+        for sock in sockets:
+            self._loop._poller.remove_reader(sock.fileno())
+            sock.close()
+        self._serving = False
+        if self._serving_forever is not None and not self._serving_forever.done():
+            self._serving_forever.cancel()
+        if self._active == 0:
+            self._wake_waiters()
+
+    def close_clients(self) -> None:
+        """Close every connection that was accepted, after what was written has left."""
+        for transport in list(self._transports):
+            transport.close()
+
+    def abort_clients(self) -> None:
+        """Close every connection that was accepted, at once."""
+        for transport in list(self._transports):
+            transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until it is closed; on Python 3.12 and later also until every connection is."""
+        if self._waiters is None or (self._sockets is None and not WAIT_FOR_CONNECTIONS):
+            return
+        waiter = self._loop.create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def _check_open(self) -> None:
+        if self._sockets is None:
+            raise RuntimeError(f"server {self!r} is closed")
+
+    # -- connections --------------------------------------------------------------------------------------------
+
+    def _attach(self, transport: Any) -> None:
+        """A transport was made for a connection of this server."""
+        self._active += 1
+        self._transports.add(transport)
+
+    def _detach(self, transport: Any) -> None:
+        """... and its connection is over."""
+        self._active -= 1
+        self._transports.discard(transport)
+        if self._active == 0 and self._sockets is None:
+            self._wake_waiters()
+
+    def _wake_waiters(self) -> None:
+        waiters, self._waiters = self._waiters, None
+        for waiter in waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _listen(self, sock: socket.socket) -> None:
+        self._loop._poller.add_reader(sock.fileno(), Handle(self._accept, (sock,), self._loop))
+
+    def _listen_again(self, sock: socket.socket) -> None:
+        if self._sockets is not None and sock in self._sockets:
+            self._listen(sock)
+
+    def _accept(self, sock: socket.socket) -> None:
+        """Take the connections that wait, as many as the kernel may keep waiting: others have their turn, too."""
+        for _ in range(self._backlog):
+            try:
+                connection, address = sock.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno not in OUT_OF_RESOURCES:
+                    raise
+                self._loop.call_exception_handler(
+                    {
+                        "message": "socket.accept() out of system resource",
+                        "exception": error,
+                        "socket": trsock.TransportSocket(sock),
+                    }
+                )
+                # The connection stays in the kernel's queue and would wake us at every turn.
+                self._loop._poller.remove_reader(sock.fileno())
+                self._loop.call_later(limits.ACCEPT_RETRY_DELAY, self._listen_again, sock)
+                return
+            self._open(connection, address)
+
+    def _open(self, connection: socket.socket, address: Any) -> None:
+        try:
+            connection.setblocking(False)
+            protocol = self._protocol_factory()
+            if self._ssl is not None:
+                protocol = tls_protocol(
+                    self._loop,
+                    protocol,
+                    self._ssl,
+                    None,
+                    server_side=True,
+                    server_hostname=None,
+                    handshake_timeout=self._handshake_timeout,
+                    shutdown_timeout=self._shutdown_timeout,
+                )
+            no_delay(connection)
+            SocketTransport(self._loop, connection, protocol, None, {"peername": address}, self)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            connection.close()
+            self._loop.call_exception_handler(
+                {
+                    "message": "Error on transport creation for incoming connection",
+                    "exception": error,
+                }
+            )
+
+
+def no_delay(sock: socket.socket) -> None:
+    """Send small packets at once (TCP_NODELAY): they are whole turns' writes already."""
+    if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

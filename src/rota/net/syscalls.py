@@ -1,0 +1,56 @@
+"""The few system calls of this room that are made from C, in plain Python.
+
+``syscalls.pxd`` beside this file holds the same functions in C; compiled modules use those, this file is never
+compiled. In C they keep the GIL, since none of them can block on a non-blocking socket, and a thread that computes
+beside the loop would otherwise get 5 ms for every packet; only ``wait`` lets it go, and only to sleep.
+
+``recv``, ``recv_into`` and ``send`` give None, or -1 for a count, when the socket would block; other errors raise
+OSError.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from typing import TYPE_CHECKING, Any
+
+from .. import limits
+
+if TYPE_CHECKING:
+    from ..core.ready import Ready
+    from .poller.watches import Watches
+
+
+def wait(epoll: select.epoll, fd: int, watches: Watches, timeout: float, ready: Ready) -> None:
+    """Sleep at most ``timeout`` seconds (negative: no bound) and move to ready whoever's file can be used."""
+    for number, events in epoll.poll(None if timeout < 0 else timeout, limits.POLL_EVENTS):
+        if not watches.fired(number, events, ready):
+            # A duplicate of a closed file descriptor keeps the kernel's entry alive, and nobody here knows it.
+            epoll.unregister(number)
+
+
+def recv(sock: socket.socket, fd: int) -> bytes | None:
+    """What has come, at most ``limits.READ_SIZE`` bytes; empty at the end of the stream."""
+    try:
+        return sock.recv(limits.READ_SIZE)
+    except (BlockingIOError, InterruptedError):
+        return None
+
+
+def recv_into(sock: socket.socket, fd: int, buffer: Any) -> int:
+    """Read into ``buffer``; how many bytes, 0 at the end of the stream."""
+    try:
+        return sock.recv_into(buffer)
+    except (BlockingIOError, InterruptedError):
+        return -1
+
+
+def send(sock: socket.socket, fd: int, buffers: list[bytes], offset: int) -> int:
+    """Send ``buffers`` in one call, without the first ``offset`` bytes; how many bytes the kernel took."""
+    first = memoryview(buffers[0])[offset:] if offset else buffers[0]
+    try:
+        if len(buffers) == 1:
+            return sock.send(first)
+        return sock.sendmsg([first, *buffers[1 : limits.WRITE_BUFFERS]])
+    except (BlockingIOError, InterruptedError):
+        return -1

@@ -1,0 +1,317 @@
+"""TCP: connect to a host by name, listen on one."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import functools
+import itertools
+import os
+import socket
+import ssl as ssl_module
+import sys
+from asyncio import staggered
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .dns import AddressInfo
+from .server import Server, no_delay
+from .sock import SocketCalls
+from .tls import check_timeouts, context_of, tls_protocol
+from .transport import SocketTransport
+
+BACKLOG = 100  # asyncio's default: connections that the kernel keeps until they are accepted
+
+
+class Tcp(SocketCalls):
+    """``create_connection``, ``create_server`` and ``connect_accepted_socket``."""
+
+    async def create_connection(
+        self,
+        protocol_factory: Callable[[], Any],
+        host: Any = None,
+        port: Any = None,
+        *,
+        ssl: ssl_module.SSLContext | bool | None = None,
+        family: int = 0,
+        proto: int = 0,
+        flags: int = 0,
+        sock: socket.socket | None = None,
+        local_addr: tuple[Any, ...] | None = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        happy_eyeballs_delay: float | None = None,
+        interleave: int | None = None,
+        all_errors: bool = False,
+    ) -> tuple[Any, Any]:
+        """Connect to ``host:port``, or use ``sock``, and return ``(transport, protocol)``.
+
+        The addresses of ``host`` are tried in turn; with ``happy_eyeballs_delay`` (seconds) the next one is begun
+        without waiting for the one before (RFC 8305), IPv6 and IPv4 taking turns. Raises OSError when none answers
+        (an ExceptionGroup of all errors with ``all_errors``), ValueError for arguments that don't go together.
+        """
+        if server_hostname is not None and not ssl:
+            raise ValueError("server_hostname is only meaningful with ssl")
+        if server_hostname is None and ssl:
+            if not host:
+                raise ValueError("You must set server_hostname when using ssl without a host")
+            server_hostname = host
+        check_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        if sock is not None:
+            check_stream(sock)
+        if happy_eyeballs_delay is not None and interleave is None:
+            interleave = 1  # RFC 8305 section 4: the first address family count
+        if host is not None or port is not None:
+            if sock is not None:
+                raise ValueError("host/port and sock can not be specified at the same time")
+            found = await self._resolve((host, port), family=family, proto=proto, flags=flags)
+            local = None
+            if local_addr is not None:
+                local = await self._resolve(local_addr, family=family, proto=proto, flags=flags)
+            if interleave:
+                found = take_turns(found, interleave)
+            sock = await self._connect_first(found, local, happy_eyeballs_delay, all_errors)
+        elif sock is None:
+            raise ValueError("host and port was not specified and no sock specified")
+        return await self._open_client(
+            sock, protocol_factory, ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout
+        )
+
+    async def _connect_first(
+        self,
+        found: list[AddressInfo],
+        local: list[AddressInfo] | None,
+        delay: float | None,
+        all_errors: bool,
+    ) -> socket.socket:
+        """A socket connected to the first address that answers."""
+        errors: list[OSError] = []
+        attempt = functools.partial(self._connect, local=local, errors=errors)
+        sock: socket.socket | None = None
+        if delay is None:
+            for address in found:
+                try:
+                    sock = await attempt(address)
+                    break
+                except OSError:
+                    continue
+        else:
+            sock, _, _ = await staggered.staggered_race(
+                [functools.partial(attempt, address) for address in found], delay, loop=self  # type: ignore[arg-type]
+            )
+        if sock is not None:
+            return sock
+        try:
+            if all_errors:
+                raise ExceptionGroup("create_connection failed", errors)
+            if len({str(error) for error in errors}) == 1:
+                raise errors[0]
+            raise OSError(f"Multiple exceptions: {', '.join(str(error) for error in errors)}")
+        finally:
+            # The exceptions hold this frame, and it held them.
+            errors.clear()
+
+    async def _connect(
+        self, address: AddressInfo, local: list[AddressInfo] | None, errors: list[OSError]
+    ) -> socket.socket:
+        """A socket connected to one address; its error is kept in ``errors`` and raised."""
+        family, kind, proto, _, peer = address
+        sock: socket.socket | None = None
+        try:
+            sock = socket.socket(family=family, type=kind, proto=proto)
+            sock.setblocking(False)
+            if local is not None:
+                bind_first(sock, family, local)
+            await self.sock_connect(sock, peer)
+        except BaseException as error:
+            if sock is not None:
+                sock.close()
+            if isinstance(error, OSError):
+                errors.append(error)
+            raise
+        return sock
+
+    async def _open_client(
+        self,
+        sock: socket.socket,
+        protocol_factory: Callable[[], Any],
+        ssl: ssl_module.SSLContext | bool | None,
+        server_hostname: str | None,
+        handshake_timeout: float | None,
+        shutdown_timeout: float | None,
+        server_side: bool = False,
+    ) -> tuple[Any, Any]:
+        """A transport and a protocol on a connected socket, once the protocol has been told."""
+        sock.setblocking(False)
+        waiter = self.create_future()
+        try:
+            protocol = protocol_factory()
+            no_delay(sock)
+            if ssl:
+                secured = tls_protocol(
+                    self,
+                    protocol,
+                    context_of(ssl, server_side),
+                    waiter,
+                    server_side=server_side,
+                    server_hostname=server_hostname,
+                    handshake_timeout=handshake_timeout,
+                    shutdown_timeout=shutdown_timeout,
+                )
+                SocketTransport(self, sock, secured)
+                transport: Any = secured._app_transport
+            else:
+                transport = SocketTransport(self, sock, protocol, waiter)
+        except BaseException:
+            sock.close()
+            raise
+        try:
+            await waiter
+        except BaseException:
+            transport.close()
+            raise
+        return transport, protocol
+
+    async def connect_accepted_socket(
+        self,
+        protocol_factory: Callable[[], Any],
+        sock: socket.socket,
+        *,
+        ssl: ssl_module.SSLContext | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> tuple[Any, Any]:
+        """Serve a connection that was accepted elsewhere; returns ``(transport, protocol)``."""
+        check_stream(sock)
+        check_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        return await self._open_client(
+            sock, protocol_factory, ssl, "", ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True
+        )
+
+    async def create_server(
+        self,
+        protocol_factory: Callable[[], Any],
+        host: Any = None,
+        port: Any = None,
+        *,
+        family: int = socket.AF_UNSPEC,
+        flags: int = socket.AI_PASSIVE,
+        sock: socket.socket | None = None,
+        backlog: int = BACKLOG,
+        ssl: ssl_module.SSLContext | None = None,
+        reuse_address: bool | None = None,
+        reuse_port: bool | None = None,
+        keep_alive: bool | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_serving: bool = True,
+    ) -> Server:
+        """Listen on every address of ``host`` (a name, a list of them, or None for all interfaces), or on ``sock``.
+
+        Raises OSError when an address can't be had, ValueError for arguments that don't go together.
+        """
+        context = None
+        if ssl is not None:
+            context = context_of(ssl, True)
+        check_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
+        if host is not None or port is not None:
+            if sock is not None:
+                raise ValueError("host/port and sock can not be specified at the same time")
+            hosts = [None] if host in ("", None) else [host] if isinstance(host, (str, bytes)) else list(host)
+            found = [await self._resolve((name, port), family=family, flags=flags) for name in hosts]
+            addresses = list(dict.fromkeys(itertools.chain.from_iterable(found)))
+            sockets = bind_all(addresses, reuse_address, reuse_port, keep_alive)
+        elif sock is None:
+            raise ValueError("Neither host/port nor sock were specified")
+        else:
+            check_stream(sock)
+            sockets = [sock]
+        for listening in sockets:
+            listening.setblocking(False)
+        server = Server(
+            self, sockets, protocol_factory, context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout
+        )
+        if start_serving:
+            server._start_serving()
+            await asyncio.sleep(0)
+        return server
+
+
+def check_stream(sock: socket.socket) -> None:
+    """Raise ValueError unless ``sock`` is a stream socket."""
+    if sock.type != socket.SOCK_STREAM:
+        raise ValueError(f"A Stream Socket was expected, got {sock!r}")
+
+
+def take_turns(found: list[AddressInfo], first: int) -> list[AddressInfo]:
+    """``first`` addresses of the first family, then one of each family in turn (RFC 8305 section 4)."""
+    families: dict[int, list[AddressInfo]] = {}
+    for address in found:
+        families.setdefault(address[0], []).append(address)
+    rows = list(families.values())
+    order = rows[0][: first - 1]
+    del rows[0][: first - 1]
+    order += [address for column in itertools.zip_longest(*rows) for address in column if address is not None]
+    return order
+
+
+def bind_first(sock: socket.socket, family: int, local: list[AddressInfo]) -> None:
+    """Bind to the first of ``local`` that can be had. Raises OSError if none can."""
+    error: OSError | None = None
+    for info in local:
+        if info[0] != family:
+            continue
+        try:
+            sock.bind(info[4])
+            return
+        except OSError as raised:
+            text = f"error while attempting to bind on address {info[4]!r}: {str(raised.strerror).lower()}"
+            error = OSError(raised.errno, text)
+    raise error or OSError(f"no matching local address with family={family} found")
+
+
+def bind_all(
+    addresses: Iterable[AddressInfo],
+    reuse_address: bool | None,
+    reuse_port: bool | None,
+    keep_alive: bool | None,
+) -> list[socket.socket]:
+    """A bound socket for each address. Raises OSError, and leaves none open, when one can't be had."""
+    if reuse_address is None:
+        # A port in TIME_WAIT is free on POSIX; elsewhere the option means something else.
+        reuse_address = os.name == "posix" and sys.platform != "cygwin"
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, proto, _, address in addresses:
+            try:
+                sock = socket.socket(family, kind, proto)
+            except OSError:
+                # The resolver knows a family that this kernel does not.
+                continue
+            sockets.append(sock)
+            if reuse_address:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
+            if reuse_port:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
+            if keep_alive:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
+            if family == socket.AF_INET6:
+                # An IPv6 socket would take the IPv4 port as well, which has a socket of its own here.
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
+            try:
+                sock.bind(address)
+            except OSError as error:
+                if error.errno == errno.EADDRNOTAVAIL:
+                    # An address of the name that is not this machine's, such as ::1 where IPv6 is off.
+                    sockets.pop().close()
+                    continue
+                text = f"error while attempting to bind on address {address!r}: {str(error.strerror).lower()}"
+                raise OSError(error.errno, text) from None
+        if not sockets:
+            raise OSError(f"could not bind on any address out of {[info[4] for info in addresses]!r}")
+    except BaseException:
+        for sock in sockets:
+            sock.close()
+        raise
+    return sockets

@@ -1,0 +1,551 @@
+"""A connected stream socket, TCP or Unix: bytes between the kernel and a protocol.
+
+:class:`SocketTransport` keeps the contract of :class:`asyncio.Transport` and answers ``isinstance`` for it.
+
+Reading: one ``recv`` each time the kernel says that something is there, never a second one, so that whoever was woken
+by the first runs before more comes. The protocol's ``data_received`` (or ``buffer_updated``) is looked up when the
+protocol is set.
+
+Writing: ``write`` keeps the bytes until the end of the turn, when all that was written leaves in one call; more than
+``limits.WRITE_NOW`` leaves at once. What the kernel doesn't take waits for it. ``bytes`` are kept as they are; a buffer
+that can change is copied when it is given.
+
+Every callback runs in the context in which the transport was made, except those that answer a call of the protocol's
+own (``pause_writing`` out of ``write``), which run in the caller's.
+
+============== =======================================================================
+``_reading``   the poller knows that we want to read
+``_writing``   the poller knows that we want to write: the kernel would not take more
+``_leaving``   the turn will call ``_flush`` when it ends
+``_closing``   ``close`` or ``abort`` was called, or the connection is lost
+``_lost``      not 0 when ``connection_lost`` is on its way; counts the writes after it
+============== =======================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import warnings
+from asyncio import trsock
+from asyncio.log import logger
+from collections.abc import Iterable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from .. import limits
+from ..core import native
+from ..core.ready import Runnable
+from . import syscalls
+
+if TYPE_CHECKING:
+    from ..core.turn import LoopCore
+
+WRITE_NOW = limits.WRITE_NOW
+WRITE_BUFFERS = limits.WRITE_BUFFERS
+WRITES_AFTER_LOSS = limits.WRITES_AFTER_LOSS
+
+
+class SocketTransport(Runnable):
+    """A stream between a socket and a protocol. Made by the loop's ``create_connection`` and its like."""
+
+    __slots__ = (
+        "_buffer_updated",
+        "_closing",
+        "_context",
+        "_data_received",
+        "_ended",
+        "_eof",
+        "_extra",
+        "_fd",
+        "_flusher",
+        "_get_buffer",
+        "_high_water",
+        "_leaving",
+        "_loop",
+        "_lost",
+        "_low_water",
+        "_offset",
+        "_out",
+        "_paused",
+        "_protocol",
+        "_protocol_paused",
+        "_reading",
+        "_server",
+        "_size",
+        "_sock",
+        "_writing",
+    )
+
+    # asyncio and libraries ask for these.
+    _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK
+    _start_tls_compatible = True
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return asyncio.Transport
+
+    def __init__(
+        self,
+        loop: LoopCore,
+        sock: socket.socket,
+        protocol: Any,
+        waiter: Any = None,
+        extra: dict[str, Any] | None = None,
+        server: Any = None,
+    ) -> None:
+        """Take over ``sock``, connected and non-blocking. In the next turn ``protocol.connection_made`` is called,
+        reading begins, and ``waiter`` (a future or None) is finished; ``server`` is told when all is over.
+        """
+        self._loop = loop
+        self._sock: socket.socket | None = sock
+        self._fd = sock.fileno()
+        self._context: Context = native.copy_context()
+        self._server = server
+        self._out: list[bytes] = []
+        self._offset = 0  # bytes of the first of _out that have left
+        self._size = 0  # bytes in _out that have not
+        self._high_water = limits.WRITE_HIGH_WATER
+        self._low_water = limits.WRITE_LOW_WATER
+        self._reading = False
+        self._writing = False
+        self._leaving = False
+        self._closing = False
+        self._paused = False
+        self._ended = False  # the peer has ended its side
+        self._eof = False  # we have ended ours
+        self._protocol_paused = False
+        self._lost = 0
+        self._queued = False
+        self._flusher = Flusher(self)
+        self._protocol: Any = None
+        self._data_received: Any = None  # the methods of the protocol that are called per packet
+        self._get_buffer: Any = None
+        self._buffer_updated: Any = None
+        self._extra: dict[str, Any] = {} if extra is None else dict(extra)
+        self._extra["socket"] = trsock.TransportSocket(sock)
+        self._note_names(sock)
+        self.set_protocol(protocol)
+        if server is not None:
+            server._attach(self)
+        loop._ready.push(Opening(self, waiter))
+
+    def _note_names(self, sock: socket.socket) -> None:
+        try:
+            self._extra["sockname"] = sock.getsockname()
+        except OSError:
+            self._extra["sockname"] = None
+        if "peername" not in self._extra:
+            try:
+                self._extra["peername"] = sock.getpeername()
+            except OSError:
+                self._extra["peername"] = None
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """The socket can be read."""
+        if self._closing or self._paused:
+            return
+        if self._get_buffer is not None:
+            self._read_into_buffer()
+            return
+        try:
+            data = syscalls.recv(self._sock, self._fd)  # type: ignore[arg-type]
+        except OSError as error:
+            self._fatal_error(error, "Fatal read error on socket transport")
+            return
+        if data is None:
+            return
+        if not data:
+            self._read_end()
+            return
+        try:
+            native.call_one(self._context, self._data_received, data)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
+
+    def _read_into_buffer(self) -> None:
+        """For a BufferedProtocol: read into the memory that it gives."""
+        try:
+            buffer = native.call_one(self._context, self._get_buffer, -1)
+            if not len(buffer):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
+            return
+        try:
+            size = syscalls.recv_into(self._sock, self._fd, buffer)  # type: ignore[arg-type]
+        except OSError as error:
+            self._fatal_error(error, "Fatal read error on socket transport")
+            return
+        if size < 0:
+            return
+        if size == 0:
+            self._read_end()
+            return
+        try:
+            native.call_one(self._context, self._buffer_updated, size)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+
+    def _read_end(self) -> None:
+        """The peer has ended its side: the protocol says whether ours stays open."""
+        self._ended = True
+        try:
+            keep_open = native.call(self._context, self._protocol.eof_received, ())
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.eof_received() call failed.")
+            return
+        if keep_open:
+            # The kernel would go on telling of the end at every turn.
+            self._stop_reading()
+        else:
+            self.close()
+
+    def _start_reading(self) -> None:
+        if not (self._reading or self._closing or self._paused or self._ended):
+            self._loop._poller.add_reader(self._fd, self)
+            self._reading = True
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            self._loop._poller.remove_reader(self._fd)
+
+    def is_reading(self) -> bool:
+        return not (self._closing or self._paused)
+
+    def pause_reading(self) -> None:
+        """Give the protocol no more data until ``resume_reading``."""
+        if not (self._closing or self._paused):
+            self._paused = True
+            self._stop_reading()
+
+    def resume_reading(self) -> None:
+        if self._paused and not self._closing:
+            self._paused = False
+            self._start_reading()
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send ``data``, all of it, after what was written before. Returns at once.
+
+        Raises TypeError for anything but bytes-like data, RuntimeError after ``write_eof``.
+        """
+        if type(data) is not bytes:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
+            data = bytes(data)
+        if self._eof:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if len(data) == 0:
+            return
+        if self._lost:
+            self._write_lost()
+            return
+        self._out.append(data)
+        self._size += len(data)
+        self._send_later()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """``write`` each; they leave in as few calls as the kernel allows."""
+        for data in list_of_data:
+            self.write(data)
+
+    def write_eof(self) -> None:
+        """End our side once all that was written has left; the peer may go on."""
+        if self._closing or self._eof:
+            return
+        self._eof = True
+        if not self._out:
+            self._shut_writing()
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def _write_lost(self) -> None:
+        """Written after the connection was lost: say so when it goes on."""
+        if self._lost == WRITES_AFTER_LOSS:
+            logger.warning("socket.send() raised exception.")
+        self._lost += 1
+
+    def _send_later(self) -> None:
+        if not self._writing:
+            if self._size >= WRITE_NOW:
+                self._flush(False)
+            elif not self._leaving:
+                self._leaving = True
+                self._loop._at_turn_end(self._flusher)
+        if self._size > self._high_water and not self._protocol_paused:
+            self._protocol_paused = True
+            self._tell_protocol(self._protocol.pause_writing, "protocol.pause_writing() failed", False)
+
+    def _flush(self, outside: bool) -> None:
+        """Give the kernel what it takes, and wait for it with the rest.
+
+        ``outside`` says that the loop calls, not the protocol: its callbacks then need their context.
+        """
+        while self._out and not self._lost:
+            try:
+                sent = syscalls.send(self._sock, self._fd, self._out, self._offset)  # type: ignore[arg-type]
+            except OSError as error:
+                self._stop_writing()
+                self._drop_out()
+                self._fatal_error(error, "Fatal write error on socket transport")
+                return
+            if sent < 0:
+                break
+            if not self._take_out(sent):
+                break
+        if self._lost:
+            return
+        if self._out:
+            if not self._writing:
+                self._loop._poller.add_writer(self._fd, self._flusher)
+                self._writing = True
+        else:
+            self._stop_writing()
+        if self._protocol_paused and self._size <= self._low_water:
+            self._protocol_paused = False
+            self._tell_protocol(self._protocol.resume_writing, "protocol.resume_writing() failed", outside)
+        if not self._out:
+            if self._closing:
+                self._lose(None)
+            elif self._eof:
+                self._shut_writing()
+
+    def _take_out(self, sent: int) -> bool:
+        """Forget the first ``sent`` bytes. False when the kernel took less than it was offered."""
+        self._size -= sent
+        sent += self._offset
+        count = 0
+        for data in self._out:
+            if sent < len(data):
+                break
+            sent -= len(data)
+            count += 1
+        self._offset = sent
+        if count == len(self._out):
+            self._out = []
+            return True
+        del self._out[:count]
+        return count == WRITE_BUFFERS and sent == 0
+
+    def _drop_out(self) -> None:
+        self._out = []
+        self._offset = 0
+        self._size = 0
+
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            self._loop._poller.remove_writer(self._fd)
+
+    def _shut_writing(self) -> None:
+        try:
+            self._sock.shutdown(socket.SHUT_WR)  # type: ignore[union-attr]
+        except OSError:
+            # The peer was faster: reading will tell.
+            pass
+
+    def _tell_protocol(self, callback: Any, message: str, outside: bool) -> None:
+        try:
+            if outside:
+                native.call(self._context, callback, ())
+            else:
+                callback()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._loop.call_exception_handler(
+                {
+                    "message": message,
+                    "exception": error,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes have not left."""
+        return self._size
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """``(low, high)``: the protocol is paused above ``high`` bytes unsent and resumed at ``low``."""
+        return (self._low_water, self._high_water)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set both; one that is not given follows from the other (a quarter, four times), or is the default."""
+        if high is None:
+            high = limits.WRITE_HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._high_water = high
+        self._low_water = low
+        if self._size > high and not self._protocol_paused:
+            self._protocol_paused = True
+            self._tell_protocol(self._protocol.pause_writing, "protocol.pause_writing() failed", False)
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def close(self) -> None:
+        """Read no more, send what was written, then call ``connection_lost(None)``."""
+        if self._closing:
+            return
+        self._closing = True
+        self._stop_reading()
+        if not self._out:
+            self._lose(None)
+
+    def abort(self) -> None:
+        """Drop what was written and call ``connection_lost(None)``."""
+        self._force_close(None)
+
+    def _force_close(self, error: BaseException | None) -> None:
+        """Drop what was written and call ``connection_lost(error)``. asyncio's TLS calls this, too."""
+        if self._lost:
+            return
+        self._drop_out()
+        self._stop_writing()
+        self._closing = True
+        self._stop_reading()
+        self._lose(error)
+
+    def _fatal_error(self, error: BaseException, message: str = "Fatal error on transport") -> None:
+        """The connection can't go on. What the network did is no news; what a protocol raised is."""
+        if not isinstance(error, OSError):
+            self._loop.call_exception_handler(
+                {
+                    "message": message,
+                    "exception": error,
+                    "transport": self,
+                    "protocol": self._protocol,
+                }
+            )
+        self._force_close(error)
+
+    def _lose(self, error: BaseException | None) -> None:
+        if not self._lost:
+            self._lost = 1
+            self._loop.call_soon(self._call_connection_lost, error, context=self._context)
+
+    def _call_connection_lost(self, error: BaseException | None) -> None:
+        try:
+            self._protocol.connection_lost(error)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """Give the socket back and let go of everybody."""
+        sock, self._sock = self._sock, None
+        server, self._server = self._server, None
+        self._fd = -1
+        self._protocol = None
+        self._data_received = None
+        self._get_buffer = None
+        self._buffer_updated = None
+        self._flusher._transport = None
+        if sock is not None:
+            sock.close()
+        if server is not None:
+            server._detach(self)
+
+    def __del__(self) -> None:
+        if self._sock is not None:
+            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
+            self._release()
+
+    # -- who it is ----------------------------------------------------------------------------------------------
+
+    def get_protocol(self) -> Any:
+        return self._protocol
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Give what comes from now on to ``protocol``."""
+        self._protocol = protocol
+        if isinstance(protocol, asyncio.BufferedProtocol):
+            self._data_received = None
+            self._get_buffer = protocol.get_buffer
+            self._buffer_updated = protocol.buffer_updated
+        else:
+            self._data_received = getattr(protocol, "data_received", None)
+            self._get_buffer = None
+            self._buffer_updated = None
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """``"socket"``, ``"sockname"``, ``"peername"``; ``default`` for what it does not know."""
+        return self._extra.get(name, default)
+
+    def __repr__(self) -> str:
+        words = [type(self).__name__]
+        if self._sock is None:
+            words.append("closed")
+        elif self._closing:
+            words.append("closing")
+        words.append(f"fd={self._fd}")
+        if self._sock is not None:
+            words.append("read=polling" if self._reading else "read=idle")
+            words.append(f"write=<{'polling' if self._writing else 'idle'}, bufsize={self._size}>")
+        return f"<{' '.join(words)}>"
+
+
+class Flusher(Runnable):
+    """Sends what a transport has kept: at the end of a turn, and when the kernel takes more."""
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: SocketTransport) -> None:
+        # None once the connection is over, though the turn or the poller may still hold this.
+        self._transport: SocketTransport | None = transport
+        self._queued = False
+
+    def _run(self) -> None:
+        transport = self._transport
+        if transport is not None:
+            transport._leaving = False
+            transport._flush(True)
+
+
+class Opening(Runnable):
+    """The first turn of a connection: tell the protocol, begin to read, finish the waiter."""
+
+    __slots__ = ("_transport", "_waiter")
+
+    def __init__(self, transport: SocketTransport, waiter: Any) -> None:
+        self._transport = transport
+        self._waiter = waiter
+        self._queued = False
+
+    def _run(self) -> None:
+        transport = self._transport
+        try:
+            native.call_one(transport._context, transport._protocol.connection_made, transport)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            transport._loop.call_exception_handler(
+                {
+                    "message": "protocol.connection_made() failed",
+                    "exception": error,
+                    "transport": transport,
+                    "protocol": transport._protocol,
+                }
+            )
+        transport._start_reading()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -1,0 +1,1 @@
+"""Child processes and signals: what the operating system tells about processes."""

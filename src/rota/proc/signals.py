@@ -1,0 +1,94 @@
+"""Signal handlers that run on the loop.
+
+Python's C handler writes the number of each signal into the loop's waker; the loop reads it and makes the handler
+ready. So a handler may do what any callback may, and a signal that comes while the loop does not run waits for it.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..core.debugging import check_callback
+from ..core.handle import Handle
+from ..core.lifecycle import Lifecycle
+
+
+class Signals(Lifecycle):
+    """``add_signal_handler`` and ``remove_signal_handler``."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._signal_handlers: dict[int, Handle] = {}
+        super().__init__(*args, **kwargs)
+        self._waker.on_signal = self._signal_came
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+        """Call ``callback(*args)`` on the loop when ``sig`` comes, in place of what was done before.
+
+        Raises ValueError for a number that is no signal, RuntimeError for one that can't be caught and outside the
+        main thread.
+        """
+        check_callback(callback, "add_signal_handler")
+        check_signal(sig)
+        self._check_closed()
+        try:
+            # Told of signals from now on, running or not.
+            signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        except ValueError as error:
+            raise RuntimeError(str(error)) from None
+        self._signal_handlers[sig] = Handle(callback, args, self)
+        try:
+            # Python must have a handler, or its C handler writes nothing.
+            signal.signal(sig, ignore)
+            # System calls go on after the signal instead of failing with EINTR.
+            signal.siginterrupt(sig, False)
+        except OSError as error:
+            del self._signal_handlers[sig]
+            self._hear_nothing()
+            raise RuntimeError(f"sig {sig} cannot be caught") from error
+
+    def remove_signal_handler(self, sig: int) -> bool:
+        """Do with ``sig`` what is done by default. False if there was no handler."""
+        check_signal(sig)
+        if self._signal_handlers.pop(sig, None) is None:
+            return False
+        default: Any = signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
+        signal.signal(sig, default)
+        self._hear_nothing()
+        return True
+
+    def _hear_nothing(self) -> None:
+        """With no handler left, a loop that does not run need not be told of signals."""
+        if not self._signal_handlers and not self.is_running():
+            signal.set_wakeup_fd(-1)
+
+    def _signal_came(self, sig: int) -> None:
+        handle = self._signal_handlers.get(sig)
+        if handle is None:
+            return
+        if handle.cancelled():
+            self.remove_signal_handler(sig)
+        elif not handle._queued:
+            self._ready.push(handle)
+
+    def close(self) -> None:
+        """Close the loop; its signals do again what they do by default."""
+        if not self.is_running():
+            for sig in list(self._signal_handlers):
+                if threading.current_thread() is threading.main_thread():
+                    self.remove_signal_handler(sig)
+        super().close()
+
+
+def ignore(sig: int, frame: object) -> None:
+    """The handler that Python runs: the loop does the work."""
+
+
+def check_signal(sig: object) -> None:
+    """Raise TypeError or ValueError for what is no signal."""
+    if not isinstance(sig, int):
+        raise TypeError(f"sig must be an int, not {sig!r}")
+    if sig not in signal.valid_signals():
+        raise ValueError(f"invalid signal number {sig}")
