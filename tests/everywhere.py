@@ -1,0 +1,86 @@
+"""Run the whole suite on each Python that is installed, compiled and plain.
+
+    python3 tests/everywhere.py [--python 3.13] [pytest's arguments]
+
+For each Python a virtual environment in ``.venvs/`` gets rota as a user would install it, from the source folder, and
+the suite runs against that twice: as built, and with ROTA_PURE=1. With a C compiler on the machine a build that
+doesn't compile is a failure; without one, what is tested is plain Python, and it says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSIONS = ("3.11", "3.12", "3.13")
+COMPILERS = ("cc", "gcc", "clang")
+
+
+def interpreter(version: str) -> str | None:
+    """A Python of ``version`` that runs: on the PATH, or where pyenv keeps its own."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    places = [f"python{version}", "python3", *sorted(map(str, pyenv.glob(f"{version}.*/bin/python")), reverse=True)]
+    for place in places:
+        try:
+            answer = subprocess.run(
+                [place, "-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        except OSError:
+            continue
+        if answer.returncode == 0 and answer.stdout.strip() == version:
+            return place
+    return None
+
+
+def install(version: str, python: str, build: str) -> Path:
+    """A virtual environment with rota and all that its tests use; its python."""
+    folder = ROOT / ".venvs" / version
+    inside = folder / "bin" / "python"
+    if not inside.exists():
+        subprocess.run([python, "-m", "venv", str(folder)], check=True)
+    pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    environment = {**os.environ, "ROTA_BUILD": build}
+    subprocess.run([*pip, f"{ROOT}[test]"], check=True, env=environment)
+    # The version does not change with every edit, so say that what is there is not what is here.
+    subprocess.run([*pip, "--force-reinstall", "--no-deps", str(ROOT)], check=True, env=environment)
+    return inside
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--python", action="append", choices=VERSIONS, help="this version only (may be repeated)")
+    options, arguments = parser.parse_known_args()
+    build = "require" if any(map(shutil.which, [os.environ.get("CC", "cc"), *COMPILERS])) else "auto"
+    outcomes: list[tuple[str, int]] = []
+    for version in options.python or VERSIONS:
+        python = interpreter(version)
+        if python is None:
+            print(f"== Python {version} is not installed: not tested", flush=True)
+            continue
+        print(f"== Python {version}: installing rota", flush=True)
+        inside = install(version, python, build)
+        for name, pure in (("as built", "0"), ("plain", "1")):
+            print(f"== Python {version}, {name}", flush=True)
+            command = [str(inside), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+            environment = {**os.environ, "ROTA_PURE": pure, "ROTA_EXPECT_COMPILED": "01"[build == "require" and pure == "0"]}
+            done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+            outcomes.append((f"Python {version}, {name}", done.returncode))
+    print("\n== all runs")
+    for name, code in outcomes:
+        print(f"{name}: {'passed' if code == 0 else f'FAILED (pytest exit {code})'}")
+    if not outcomes:
+        print(f"none of Python {', '.join(VERSIONS)} is installed: nothing was tested", file=sys.stderr)
+        return 2
+    return 1 if any(code for _, code in outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
