@@ -13,6 +13,9 @@ cdef int FINISHED
 cdef tuple STATES
 
 
+cdef class FutureIterator
+
+
 cdef class Future(Runnable):
     cdef public bint _asyncio_future_blocking
     cdef public object _cancel_message
@@ -29,6 +32,9 @@ cdef class Future(Runnable):
     cdef Runnable _waiter
 
     cdef _prepare(self, LoopState loop)
+
+    @cython.locals(iterator=FutureIterator)
+    cdef FutureIterator _iterate(self)
 
     cdef _add_waiter(self, Runnable waiter)
 

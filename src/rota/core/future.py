@@ -78,6 +78,7 @@ class Future(Runnable):
         self._cancel_message: Any = None
         self._cancelled_exc: BaseException | None = None
         self._unretrieved = False
+        self._is_task = False
         self._queued = False
         # Set while the future is handed from `await` to the task that drives the coroutine (asyncio's protocol).
         self._asyncio_future_blocking = False
@@ -86,9 +87,15 @@ class Future(Runnable):
     # -- for whoever waits --------------------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return FutureIterator(self)  # type: ignore[return-value]
+        return self._iterate()  # type: ignore[return-value]
 
     __iter__ = __await__
+
+    def _iterate(self) -> FutureIterator:
+        iterator = FutureIterator.__new__(FutureIterator)
+        iterator._future = self
+        iterator._given = False
+        return iterator
 
     def add_done_callback(self, fn: Callable[..., object], /, *, context: Context | None = None) -> None:
         """Call ``fn(self)`` in a turn after the one in which this future is done."""
@@ -283,9 +290,8 @@ class FutureIterator:
 
     __slots__ = ("_future", "_given")
 
-    def __init__(self, future: Future) -> None:
-        self._future: Future | None = future
-        self._given = False
+    _future: Future | None
+    _given: bool
 
     def __iter__(self) -> Iterator[Any]:
         return self

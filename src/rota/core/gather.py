@@ -99,6 +99,7 @@ class Arrival(Runnable):
     def __init__(self, gathering: Gathering, child: Future) -> None:
         self._gathering = gathering
         self._child = child
+        self._is_task = False
         self._queued = False
 
     def _run(self) -> None:

@@ -45,6 +45,7 @@ class Handle(Runnable):
         self._loop = loop
         self._context = native.copy_context() if context is None else context
         self._cancelled = False
+        self._is_task = False
         self._queued = False
         self._source_traceback: Any = None
 

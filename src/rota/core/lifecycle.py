@@ -47,9 +47,6 @@ class Lifecycle(LoopCore):
             events._set_running_loop(self)  # type: ignore[arg-type]
             self._run_turns()
         finally:
-            # What was written in the turn that an interrupt broke off still leaves.
-            self._end_turn()
-            self._stopping = False
             self._thread_id = None
             events._set_running_loop(None)
             self._track_origins(False)

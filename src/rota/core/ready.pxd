@@ -2,6 +2,7 @@ cimport cython
 
 
 cdef class Runnable:
+    cdef bint _is_task
     cdef readonly bint _queued
     cdef object __weakref__
 

@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False
+# Every index is masked to the ring, or counts within it.
 """The ready list: whatever can run now, in the order in which it became ready.
 
 Everything that can be ready is a :class:`Runnable` with one ``_run()``: a task, a handle, a transport with bytes to
@@ -16,10 +18,14 @@ RING = 64  # slots of a new ring: a small program never grows it. A power of two
 
 
 class Runnable:
-    """Something that can stand in the ready list. It stands there once at most: ``_queued`` says that it does."""
+    """Something that can stand in the ready list. It stands there once at most: ``_queued`` says that it does.
 
-    __slots__ = ("__weakref__", "_queued")
+    ``_is_task`` is true for those that run as asyncio's current task.
+    """
 
+    __slots__ = ("__weakref__", "_is_task", "_queued")
+
+    _is_task: bool
     _queued: bool
 
     def _run(self) -> None:

@@ -6,5 +6,6 @@ cdef class LoopState:
     cdef readonly bint _observed
     cdef readonly object _probes
     cdef readonly Ready _ready
+    cdef bint _stepping
     cdef public object _thread_id
     cdef object __weakref__

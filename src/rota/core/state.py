@@ -14,7 +14,7 @@ from .ready import Ready
 class LoopState:
     """The part of a loop that futures, tasks and handles use."""
 
-    __slots__ = ("_debug", "_observed", "_probes", "_ready", "_thread_id")
+    __slots__ = ("_debug", "_observed", "_probes", "_ready", "_stepping", "_thread_id")
 
     _ready: Ready
     _probes: Probes
@@ -22,6 +22,9 @@ class LoopState:
     _debug: bool
     #: Debug mode, or somebody listens to the probes.
     _observed: bool
+    #: A task runs, or has just run: asyncio's book names it as the current one until somebody runs who is no task.
+    #: Where tasks follow one another, as they mostly do, the book is written once a step instead of twice.
+    _stepping: bool
     #: The thread that runs the loop, or None while none does.
     _thread_id: int | None
 

@@ -89,6 +89,7 @@ class Task(Future):
         self._must_cancel = False
         self._log_destroy_pending = False
         self._cancels = 0
+        self._is_task = True
         self._number = 0
         self._name: str | None = None
         self._pending_error: BaseException | None = None
@@ -111,18 +112,14 @@ class Task(Future):
         """One step, as the loop's current task."""
         if self._status != PENDING:
             return
+        # The turn takes this back before anybody runs who is no task (``LoopState._stepping``).
         loop = self._loop
+        loop._stepping = True
         if current_tasks is None:
             swap_current(loop, self)
         else:
             current_tasks[loop] = self
-        try:
-            self._step()
-        finally:
-            if current_tasks is None:
-                swap_current(loop, None)
-            else:
-                current_tasks.pop(loop, None)
+        self._step()
 
     def _start_eagerly(self) -> None:
         """The first step now, inside the step of whoever made this task (Python 3.12's ``eager_start``)."""

@@ -9,7 +9,7 @@ from .state cimport LoopState
 from .task cimport Task, new_task
 from .timers cimport Timers
 
-cdef object check_callback, get_ident, report_slow
+cdef object check_callback, get_ident, report_slow, swap_current
 cdef int POLL_EVERY_TURNS
 cdef double POLL_EVERY_SECONDS
 cdef double POLL_LONGEST
@@ -40,8 +40,10 @@ cdef class LoopCore(LoopState):
     @cython.locals(ready=Ready, runnable=Runnable, count=Py_ssize_t)
     cdef bint _turn(self) except -1
 
+    cdef _leave_task(self)
+
     @cython.locals(leaving=list, runnable=Runnable)
-    cpdef _end_turn(self)
+    cdef _end_turn(self)
 
     @cython.locals(timeout=double, when=double, now=double)
     cdef _poll(self)
@@ -58,9 +60,5 @@ cdef class LoopCore(LoopState):
 
     @cython.locals(timer=TimerHandle)
     cdef TimerHandle _call_at(self, double when, callback, tuple args, context, method)
-
-    cpdef _check_closed(self)
-
-    cpdef _check_thread(self)
 
     cpdef _close_core(self)

@@ -35,6 +35,7 @@ from .handle import Handle, TimerHandle, new_handle, new_timer
 from .policy import Policy, ready_for
 from .probes import Probes
 from .ready import Runnable
+from .registry import swap_current
 from .state import LoopState
 from .task import Task, new_task
 from .timers import Timers
@@ -87,7 +88,8 @@ class LoopCore(LoopState):
         self._timers = Timers()
         self._inbox: deque[Handle] = deque()
         self._turn_end: list[Runnable] = []
-        self._thread_id: int | None = None
+        self._thread_id = None
+        self._stepping = False
         self._closed = False
         self._stopping = False
         self._parked = False
@@ -107,10 +109,18 @@ class LoopCore(LoopState):
     # -- the turn -----------------------------------------------------------------------------------------------
 
     def _run_turns(self) -> None:
-        """Turn until somebody says stop. What is already done among the waiting comes first."""
-        self._poll()
-        while not self._turn():
-            pass
+        """Turn until somebody says stop. What is already done among the waiting comes first.
+
+        An interrupt that breaks off a turn leaves no current task, and what was written in that turn still goes.
+        """
+        try:
+            self._poll()
+            while not self._turn():
+                pass
+        finally:
+            self._stopping = False
+            self._leave_task()
+            self._end_turn()
 
     def _turn(self) -> bool:
         """One turn. True when it was the last one."""
@@ -119,15 +129,17 @@ class LoopCore(LoopState):
         count = ready._count
         self._turns += 1
         self._ran += count
-        if self._observed:
-            while count > 0:
-                count -= 1
-                self._run_observed(ready.pop())
-        else:
-            while count > 0:
-                count -= 1
-                runnable = ready.pop()
+        while count > 0:
+            count -= 1
+            runnable = ready.pop()
+            if self._stepping and not runnable._is_task:
+                self._leave_task()
+            if self._observed:
+                self._run_observed(runnable)
+            else:
                 runnable._run()
+        if self._stepping:
+            self._leave_task()
         # Let the writes of this turn go.
         if self._turn_end:
             self._end_turn()
@@ -144,6 +156,11 @@ class LoopCore(LoopState):
                 return False
         self._poll()
         return False
+
+    def _leave_task(self) -> None:
+        """Nobody is the current task from here on."""
+        self._stepping = False
+        swap_current(self, None)
 
     def _end_turn(self) -> None:
         leaving = self._turn_end
@@ -223,7 +240,8 @@ class LoopCore(LoopState):
         self, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> Handle:
         """``call_soon`` from another thread or from a signal handler."""
-        self._check_closed()
+        if self._closed:
+            refuse()
         if self._debug:
             check_callback(callback, "call_soon_threadsafe")
         handle = new_handle(callback, args, self, context)
@@ -258,7 +276,8 @@ class LoopCore(LoopState):
         context: Context | None,
         method: str,
     ) -> TimerHandle:
-        self._check_closed()
+        if self._closed:
+            refuse()
         if self._debug:
             self._check_thread()
             check_callback(callback, method)
@@ -291,7 +310,8 @@ class LoopCore(LoopState):
         ``context`` is where it runs, a copy of the current one unless given. With a task factory, whatever that
         makes. Raises RuntimeError when the loop is closed.
         """
-        self._check_closed()
+        if self._closed:
+            refuse()
         if self._task_factory is None:
             if kwargs:
                 raise TypeError(f"create_task() got an unexpected keyword argument {next(iter(kwargs))!r}")

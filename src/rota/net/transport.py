@@ -116,6 +116,7 @@ class SocketTransport(Runnable):
         self._eof = False  # we have ended ours
         self._protocol_paused = False
         self._lost = 0
+        self._is_task = False
         self._queued = False
         self._flusher = Flusher(self)
         self._protocol: Any = None
@@ -512,6 +513,7 @@ class Flusher(Runnable):
     def __init__(self, transport: SocketTransport) -> None:
         # None once the connection is over, though the turn or the poller may still hold this.
         self._transport: SocketTransport | None = transport
+        self._is_task = False
         self._queued = False
 
     def _run(self) -> None:
@@ -529,6 +531,7 @@ class Opening(Runnable):
     def __init__(self, transport: SocketTransport, waiter: Any) -> None:
         self._transport = transport
         self._waiter = waiter
+        self._is_task = False
         self._queued = False
 
     def _run(self) -> None:
