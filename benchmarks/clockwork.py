@@ -262,9 +262,7 @@ def main() -> int:
         row: dict[str, Any] = {"operation": operation}
         for name in names:
             row[name] = statistics.median(figures[name]["ns"] for figures in rounds)
-            row[f"{name}/rota"] = statistics.median(
-                figures[name]["ns"] / figures["rota"]["ns"] for figures in rounds
-            )
+            row[f"{name}/rota"] = statistics.median(figures[name]["ns"] / figures["rota"]["ns"] for figures in rounds)
         table.append(row)
         if not arguments.json:
             show(row, names, {name: rounds[0][name]["loop"] for name in names}, first=len(table) == 1)

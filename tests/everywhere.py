@@ -70,7 +70,11 @@ def main() -> int:
         for name, pure in (("as built", "0"), ("plain", "1")):
             print(f"== Python {version}, {name}", flush=True)
             command = [str(inside), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-            environment = {**os.environ, "ROTA_PURE": pure, "ROTA_EXPECT_COMPILED": "01"[build == "require" and pure == "0"]}
+            environment = {
+                **os.environ,
+                "ROTA_PURE": pure,
+                "ROTA_EXPECT_COMPILED": "01"[build == "require" and pure == "0"],
+            }
             done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
             outcomes.append((f"Python {version}, {name}", done.returncode))
     print("\n== all runs")

@@ -43,6 +43,10 @@ WRITE_LOW_WATER = 16 * 1024
 #: Writes are kept for the end of the turn until this much waits: then one send now is cheaper than the memory.
 WRITE_NOW = 64 * 1024
 
+#: ... or until the first of them has waited this long: a turn with many ready, each computing for a while, would hold
+#: all answers back to its end, and the peers would stand idle and then come all at once.
+WRITE_LONGEST_WAIT = 0.000_05
+
 #: How many buffers one sendmsg takes: the kernel's own bound is 1024 (UIO_MAXIOV); past 64 the copying dominates.
 WRITE_BUFFERS = 64
 

@@ -71,7 +71,9 @@ def test_every_module_imports_alone() -> None:
 
 
 def test_hot_modules_and_pxd_files_are_the_same() -> None:
-    assert sorted(hot_modules()) == sorted(".".join(("rota", *path.relative_to(SRC).with_suffix("").parts)) for path in PAIRS)
+    assert sorted(hot_modules()) == sorted(
+        ".".join(("rota", *path.relative_to(SRC).with_suffix("").parts)) for path in PAIRS
+    )
 
 
 def test_this_run_is_what_it_says() -> None:

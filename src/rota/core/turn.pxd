@@ -13,6 +13,7 @@ cdef object check_callback, get_ident, report_slow, swap_current
 cdef int POLL_EVERY_TURNS
 cdef double POLL_EVERY_SECONDS
 cdef double POLL_LONGEST
+cdef double WRITE_LONGEST_WAIT
 cdef double NEVER
 cdef bint FACTORY_TAKES_ALL
 
@@ -21,6 +22,7 @@ cdef class LoopCore(LoopState):
     cdef readonly Clock _clock
     cdef readonly bint _closed
     cdef object _inbox
+    cdef double _kept_since
     cdef bint _parked
     cdef double _polled_at
     cdef readonly object _poller

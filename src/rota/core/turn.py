@@ -3,7 +3,8 @@
 A turn is three steps, always in this order:
 
 1. run what was ready when the turn began, and nothing that became ready since;
-2. do what was left for the end of the turn: the writes of all who ran leave now, each transport's in one call;
+2. do what was left for the end of the turn: the writes of all who ran leave now, each transport's in one call. In a
+   turn that takes long they leave earlier, so that whoever they are for does not wait for all who are ready here;
 3. look at the waiting (poll), and move those that are done to ready: file descriptors, then timers that are due,
    then calls from other threads.
 
@@ -43,6 +44,7 @@ from .timers import Timers
 POLL_EVERY_TURNS = limits.POLL_EVERY_TURNS
 POLL_EVERY_SECONDS = limits.POLL_EVERY_SECONDS
 POLL_LONGEST = limits.POLL_LONGEST
+WRITE_LONGEST_WAIT = limits.WRITE_LONGEST_WAIT
 NEVER = float("inf")
 
 #: Since Python 3.14 a task factory is given every keyword that create_task was; before, only the context.
@@ -65,6 +67,7 @@ class LoopCore(LoopState):
         "_clock",
         "_closed",
         "_inbox",
+        "_kept_since",
         "_parked",
         "_polled_at",
         "_poller",
@@ -88,6 +91,7 @@ class LoopCore(LoopState):
         self._timers = Timers()
         self._inbox: deque[Handle] = deque()
         self._turn_end: list[Runnable] = []
+        self._kept_since = 0.0  # when the first of them came
         self._thread_id = None
         self._stepping = False
         self._closed = False
@@ -138,6 +142,8 @@ class LoopCore(LoopState):
                 self._run_observed(runnable)
             else:
                 runnable._run()
+            if self._turn_end and self._clock.time() - self._kept_since > WRITE_LONGEST_WAIT:
+                self._end_turn()
         if self._stepping:
             self._leave_task()
         # Let the writes of this turn go.
@@ -217,7 +223,9 @@ class LoopCore(LoopState):
         self._probes.after_poll(self._ready._count - before)
 
     def _at_turn_end(self, runnable: Runnable) -> None:
-        """Run ``runnable`` once, after those whose turn it is and before the loop looks at the waiting."""
+        """Run ``runnable`` once, after those whose turn it is (or a good many of them) and before the next poll."""
+        if not self._turn_end:
+            self._kept_since = self._clock.time()
         self._turn_end.append(runnable)
 
     # -- calls --------------------------------------------------------------------------------------------------
