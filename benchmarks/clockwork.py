@@ -7,8 +7,8 @@ slows them all. A figure is CPU time (user + system) of the process divided by t
 rounds; the ratio to rota is the median of the ratios within each round. Nothing else should run on the machine.
 
 =============  ============================================================================================
-step           one of 200 tasks yields and has its next turn (``yield`` in a coroutine of :func:`types.coroutine`)
-sleep(0)       the same through ``asyncio.sleep(0)``
+step           one of 200 tasks has its turn and yields (a bare ``yield``, by :func:`types.coroutine`)
+sleep(0)       one of 200 tasks awaits ``asyncio.sleep(0)``
 wake           one of 200 tasks awaits a future, and another task finishes it
 spawn          ``await create_task(nothing())``
 gather         ``asyncio.gather`` of 1,000 coroutines that yield once, per coroutine
@@ -41,8 +41,10 @@ TASKS = 200
 
 
 @coroutine
-def bare_yield() -> Any:
-    yield
+def turns(count: int) -> Any:
+    """Go behind all that are ready, ``count`` times."""
+    for _ in range(count):
+        yield
 
 
 async def crowd(make: Callable[[int], Coroutine[Any, Any, None]], count: int) -> int:
@@ -54,8 +56,7 @@ async def crowd(make: Callable[[int], Coroutine[Any, Any, None]], count: int) ->
 
 async def step(count: int) -> int:
     async def work(each: int) -> None:
-        for _ in range(each):
-            await bare_yield()
+        await turns(each)
 
     return await crowd(work, count)
 
@@ -80,7 +81,7 @@ async def wake(count: int) -> int:
 
     async def finish(each: int) -> None:
         for _ in range(each):
-            await bare_yield()
+            await turns(1)
             ready = waiting.copy()
             waiting.clear()
             for future in ready:
@@ -107,12 +108,12 @@ async def spawn(count: int) -> int:
 
 async def gather(count: int) -> int:
     for _ in range(count // 1000):
-        await asyncio.gather(*[bare() for _ in range(1000)])
+        await asyncio.gather(*[yield_once() for _ in range(1000)])
     return count // 1000 * 1000
 
 
-async def bare() -> None:
-    await bare_yield()
+async def yield_once() -> None:
+    await turns(1)
 
 
 async def call_soon(count: int) -> int:

@@ -26,9 +26,10 @@ ROOMS: dict[str, set[str]] = {
     "proc": LEAVES | {"core"},
     "loop": LEAVES | {"core", "executor", "net", "proc"},
     "run": LEAVES | {"core", "loop"},
+    "program": LEAVES,
     "lanes": LEAVES | DOOR,
     "fetch": LEAVES | DOOR,
-    "cli": LEAVES | DOOR | {"lanes", "fetch"},
+    "cli": LEAVES | DOOR | {"program", "lanes", "fetch"},
     "rota": LEAVES | {"core", "loop", "run", "pure"},  # __init__, the public door
     "__main__": {"cli"},
 }

@@ -80,7 +80,7 @@ def test_this_run_is_what_it_says() -> None:
     """A compiled run that quietly fell back to plain Python would test nothing new."""
     expected = os.environ.get("ROTA_EXPECT_COMPILED")
     if expected is not None:
-        assert rota.COMPILED == (expected == "1")
+        assert (expected == "1") == rota.COMPILED
     if os.environ.get("ROTA_PURE") == "1":
         assert not rota.COMPILED
 
@@ -115,9 +115,8 @@ def test_py_and_pxd_agree(path: Path) -> None:
         slots: set[str] = set()
         defined = {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
         for item in node.body:
-            if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name):
-                if item.targets[0].id == "__slots__":
-                    slots = set(ast.literal_eval(item.value))
+            if isinstance(item, ast.Assign) and ast.unparse(item.targets[0]) == "__slots__":
+                slots = set(ast.literal_eval(item.value))
         assert attributes - {"__weakref__"} == slots - {"__weakref__"}, f"{name}: attributes and __slots__ differ"
         assert methods <= defined, f"{name}: declared and not defined: {methods - defined}"
 

@@ -30,8 +30,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def run(arguments: argparse.Namespace) -> NoReturn:
+    from ..program import run_file, run_module
     from ..run import install
-    from .program import run_file, run_module
 
     if arguments.debug:
         # In the environment, where the program's child processes see it too.

@@ -4,7 +4,6 @@ from .future cimport Future, new_future
 from .ready cimport Runnable
 
 cdef object CancelledError
-cdef int CANCELLED
 cdef int FINISHED
 cdef int PENDING
 
@@ -22,7 +21,7 @@ cdef class Gathering(Future):
 
     cpdef _arrived(self, child)
 
-    cdef _complete(self)
+    cdef _complete(self, last)
 
     cdef _finish(self, int status)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .future import Future, new_future
 from .ready import Runnable
-from .states import CANCELLED, FINISHED, PENDING
+from .states import FINISHED, PENDING
 
 if TYPE_CHECKING:
     from .state import LoopState
@@ -68,9 +68,10 @@ class Gathering(Future):
                 self._fail(error)
                 return
         if self._awaited == 0:
-            self._complete()
+            self._complete(child)
 
-    def _complete(self) -> None:
+    def _complete(self, last: Any) -> None:
+        """All are in, ``last`` the last of them."""
         results = []
         for child in self._children or ():
             if child.cancelled():
@@ -80,14 +81,13 @@ class Gathering(Future):
                 error = child.exception()
                 results.append(child.result() if error is None else error)
         if self._cancel_requested:
-            self._fail(self._make_cancelled_error())
+            self._fail(last._make_cancelled_error())
         else:
             self._result = results
             self._finish(FINISHED)
 
     def _finish(self, status: int) -> None:
-        if self._awaited == 0 or status == CANCELLED:
-            self._children = None
+        self._children = None
         Future._finish(self, status)
 
 

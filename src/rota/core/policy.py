@@ -7,6 +7,7 @@ gives back each runnable that it took, once. What becomes ready in a turn still 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from ..errors import UsageError
@@ -31,6 +32,10 @@ class PolicyReady(Ready):
     def __init__(self, policy: Policy) -> None:
         Ready.__init__(self)
         self._policy = policy
+
+    def __iter__(self) -> Iterator[Runnable]:
+        """Who is ready, if the policy can be looked at."""
+        return iter(list(self._policy) if isinstance(self._policy, Iterable) else [])
 
     def push(self, runnable: Runnable) -> None:
         if self._watched:

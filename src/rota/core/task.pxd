@@ -6,7 +6,7 @@ from .returned cimport Returned
 from .state cimport LoopState
 
 cdef object CancelledError, CoroutineType, GeneratorType
-cdef object enrol, strike, swap_current
+cdef object enrol, leave_out_own_frames, strike, swap_current
 cdef dict current_tasks
 cdef set unfinished
 cdef bint UNFINISHED_IS_BOOK

@@ -29,6 +29,7 @@ from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from . import native
+from .debugging import leave_out_own_frames
 from .future import Future
 from .registry import UNFINISHED_IS_BOOK, current_tasks, enrol, strike, swap_current, unfinished
 from .returned import Returned
@@ -185,7 +186,8 @@ class Task(Future):
             self._await_foreign(outcome)
 
     def _raised(self, error: BaseException) -> None:
-        """The coroutine ended with ``error``."""
+        """The coroutine ended with ``error``. Its traceback begins with the coroutine, not with the loop."""
+        leave_out_own_frames(error)
         if isinstance(error, CancelledError):
             self._cancelled_exc = error
             Future.cancel(self, self._cancel_message)

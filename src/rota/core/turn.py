@@ -84,6 +84,7 @@ class LoopCore(LoopState):
     )
 
     def __init__(self, poller: Any, waker: Any, clock: Clock | None = None, policy: str | Policy = "fifo") -> None:
+        self._closed = True  # until all that there is to close is there
         self._poller = poller
         self._waker = waker
         self._clock = Clock() if clock is None else clock
@@ -94,7 +95,6 @@ class LoopCore(LoopState):
         self._kept_since = 0.0  # when the first of them came
         self._thread_id = None
         self._stepping = False
-        self._closed = False
         self._stopping = False
         self._parked = False
         self._task_factory: Any = None
@@ -107,6 +107,7 @@ class LoopCore(LoopState):
         self._observed = False
         self._debug = False
         self.slow_callback_duration = limits.SLOW_CALLBACK
+        self._closed = False
         if coroutines._is_debug_mode():  # type: ignore[attr-defined]
             self.set_debug(True)
 

@@ -18,7 +18,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader, SourcelessFileLoad
 from types import CodeType, ModuleType, TracebackType
 from typing import NoReturn
 
-from ..errors import UsageError
+from .errors import UsageError
 
 #: The exit code of a program that Ctrl-C ended: 128 + SIGINT, what a shell shows for python.
 INTERRUPTED = 130

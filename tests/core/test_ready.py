@@ -1,0 +1,119 @@
+"""The ready list: a ring that keeps order, grows and can be looked at while it changes."""
+
+import asyncio
+
+import pytest
+from tests.clocks import virtual_rota_loop
+
+from rota.core import ready
+
+
+@pytest.fixture
+def loop():
+    loop = virtual_rota_loop()
+    yield loop
+    loop.close()
+
+
+def turn(loop):
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+@pytest.mark.parametrize("count", [0, 1, ready.RING - 1, ready.RING, ready.RING + 1, 5 * ready.RING + 3])
+def test_order_is_kept_however_many_there_are(loop, count):
+    order = []
+    for number in range(count):
+        loop.call_soon(order.append, number)
+    assert len(loop._ready) == count
+    turn(loop)
+    assert order == list(range(count))
+    assert len(loop._ready) == 0
+
+
+def test_order_is_kept_when_the_ring_wraps(loop):
+    """The head moves on by a number that shares no factor with the ring, so that it grows at every offset."""
+    order = []
+    expected = []
+    number = 0
+    for burst in (7, 40, 61, 64, 63, 90, 127, 5, 128, 129, 300):
+        for _ in range(burst):
+            loop.call_soon(order.append, number)
+            expected.append(number)
+            number += 1
+        turn(loop)
+        assert order == expected
+
+
+def test_it_grows_while_a_turn_takes_from_it(loop):
+    order = []
+
+    def two_more(number):
+        order.append(number)
+        if 2 * number + 1 < 1000:
+            loop.call_soon(two_more, 2 * number)
+            loop.call_soon(two_more, 2 * number + 1)
+
+    loop.call_soon(two_more, 1)
+    while len(loop._ready):
+        turn(loop)
+    assert order == list(range(1, 1000))
+
+
+def test_looking_at_it_is_a_copy_in_order(loop):
+    handles = [loop.call_soon(print, number) for number in range(ready.RING + 5)]
+    looking = iter(loop._ready)
+    handles.append(loop.call_soon(print))
+    assert list(looking) == handles[:-1]
+    assert list(loop._ready) == handles
+    for handle in handles:
+        handle.cancel()
+    turn(loop)
+    assert list(loop._ready) == []
+
+
+def test_whoever_is_ready_knows_it(loop):
+    async def child():
+        await asyncio.sleep(0)
+
+    task = loop.create_task(child())
+    assert task._queued
+    assert list(loop._ready) == [task]
+    loop.run_until_complete(task)
+    assert not task._queued
+
+
+def test_a_closed_loop_takes_nobody():
+    loop = virtual_rota_loop()
+    ran = []
+    loop.call_soon(ran.append, 1)
+    future = loop.create_future()
+    future.add_done_callback(ran.append)
+    loop.close()
+    assert len(loop._ready) == 0
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
+        loop.call_soon(ran.append, 2)
+    with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
+        future.set_result(None)
+    assert len(loop._ready) == 0
+    assert ran == []
+
+
+def test_the_handles_of_a_closed_loop_are_let_go():
+    import gc
+    import weakref
+
+    class Callback:
+        def __call__(self):
+            pass
+
+    loop = virtual_rota_loop()
+    callbacks = [Callback(), Callback(), Callback()]
+    gone = [weakref.ref(callback) for callback in callbacks]
+    loop.call_soon(callbacks[0])
+    loop.call_later(1, callbacks[1])
+    loop.call_soon_threadsafe(callbacks[2])
+    callbacks.clear()
+    loop.close()
+    gc.collect()
+    assert [each() for each in gone] == [None, None, None]

@@ -1,0 +1,111 @@
+"""The timers: a heap that keeps the order of equal times and gets rid of the cancelled."""
+
+import asyncio
+import random
+
+import pytest
+from tests.clocks import virtual_rota_loop
+
+from rota import limits
+
+
+@pytest.fixture
+def loop():
+    loop = virtual_rota_loop()
+    yield loop
+    loop.close()
+
+
+def test_equal_times_come_in_the_order_in_which_they_were_asked_for(loop):
+    """asyncio leaves that order to its heap."""
+    heard = []
+    when = loop.time() + 1
+    for number in range(50):
+        loop.call_at(when, heard.append, number)
+    loop.run_until_complete(asyncio.sleep(2))
+    assert heard == list(range(50))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_any_mixture_comes_in_order(loop, seed):
+    choose = random.Random(seed)
+    heard = []
+    timers = []
+    for number in range(300):
+        when = loop.time() + choose.randrange(40)
+        timers.append((when, number, loop.call_at(when, heard.append, (when, number))))
+    cancelled = {number for number in range(300) if choose.random() < 0.4}
+    for number in cancelled:
+        timers[number][2].cancel()
+    assert [timer.when() for timer in loop._timers] == sorted(
+        when for when, number, _ in timers if number not in cancelled
+    )
+    loop.run_until_complete(asyncio.sleep(50))
+    assert heard == sorted((when, number) for when, number, _ in timers if number not in cancelled)
+
+
+def test_the_length_leaves_the_cancelled_out(loop):
+    timers = [loop.call_later(number, print) for number in range(10)]
+    assert len(loop._timers) == 10
+    for timer in timers[3:7]:
+        timer.cancel()
+        timer.cancel()
+    assert len(loop._timers) == 6
+    assert list(loop._timers) == timers[:3] + timers[7:]
+    for timer in timers:
+        timer.cancel()
+    assert len(loop._timers) == 0
+
+
+def test_many_cancelled_are_swept(loop):
+    """The scheduled flag of a timer says whether it is still in the heap."""
+    many = 3 * limits.TIMERS_CANCELLED_MIN
+    timers = [loop.call_later(1000 + number, print) for number in range(many)]
+    few = int(many * limits.TIMERS_CANCELLED_SHARE)
+    for timer in timers[:few]:
+        timer.cancel()
+    assert all(timer._scheduled for timer in timers)
+    timers[few].cancel()
+    assert [timer._scheduled for timer in timers] == [False] * (few + 1) + [True] * (many - few - 1)
+    assert list(loop._timers) == timers[few + 1 :]
+    for timer in timers:
+        timer.cancel()
+    assert len(loop._timers) == 0
+
+
+def test_few_cancelled_stay_until_they_come_up(loop):
+    timers = [loop.call_later(1, print) for _ in range(limits.TIMERS_CANCELLED_MIN)]
+    for timer in timers:
+        timer.cancel()
+    assert timers[0]._scheduled
+    loop.run_until_complete(asyncio.sleep(2))
+    assert not timers[0]._scheduled
+    assert len(loop._timers) == 0
+
+
+def test_a_timer_cancelled_when_it_is_ready_does_not_count_as_waiting(loop):
+    heard = []
+    when = loop.time() + 1
+    loop.call_at(when, lambda: second.cancel())
+    second = loop.call_at(when, heard.append, "second")
+    loop.run_until_complete(asyncio.sleep(2))
+    assert heard == []
+    assert len(loop._timers) == 0
+
+
+def test_cancelled_timers_do_not_wake_the_loop(loop):
+    for delay in (1, 2, 3):
+        loop.call_later(delay, print).cancel()
+    loop.call_later(10, loop.stop)
+    turns = loop._turns
+    loop.run_forever()
+    assert loop._turns - turns <= 2
+
+
+def test_a_timer_of_a_closed_loop_can_be_cancelled():
+    loop = virtual_rota_loop()
+    timer = loop.call_later(1, print)
+    loop.close()
+    timer.cancel()
+    assert timer.cancelled()
+    assert len(loop._timers) == 0

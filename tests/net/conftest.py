@@ -1,0 +1,79 @@
+"""In this room rota runs on each of its pollers, beside asyncio; and tests can hold both ends of a wire."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import trustme
+from tests.clocks import VirtualClock, VirtualSelectorLoop, virtual_rota_loop
+
+import rota
+from rota.net.poller.selector import Selector
+
+#: The names that run rota, for tests of what asyncio does not do, or does wrong.
+ROTA = ["rota", "rota on selectors"]
+
+KINDS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    # name: (on the real clock, on virtual time)
+    "rota": (rota.new_event_loop, virtual_rota_loop),
+    "rota on selectors": (
+        lambda: rota.Loop(poller=Selector()),
+        lambda: rota.Loop(poller=Selector(), clock=VirtualClock()),
+    ),
+    "asyncio": (asyncio.SelectorEventLoop, VirtualSelectorLoop),
+}
+
+
+@pytest.fixture(params=list(KINDS))
+def kind(request: pytest.FixtureRequest) -> str:
+    """Whose loop, and for rota on which poller."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def new_loop(kind: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    return KINDS[kind][0]
+
+
+@pytest.fixture
+def new_virtual_loop(kind: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    return KINDS[kind][1]
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected non-blocking sockets: give the first to the loop and hold the second."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Who issues the certificates of these tests."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_context(authority: trustme.CA) -> ssl.SSLContext:
+    """A server that can prove to be server.test."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("server.test").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def client_context(authority: trustme.CA) -> ssl.SSLContext:
+    """A client that believes the authority."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context

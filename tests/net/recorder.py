@@ -1,0 +1,68 @@
+"""A protocol that writes down what it is told, and waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+
+class Recorder(asyncio.Protocol):
+    """``events`` are the calls in their order, data joined; ``lost`` is done when the connection is."""
+
+    keep_open = False
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+        self.data = bytearray()
+        self.transport: Any = None
+        self.lost: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.events.append("made")
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        if self.events[-1] != "data":
+            self.events.append("data")
+
+    def eof_received(self) -> bool:
+        self.events.append("eof")
+        return self.keep_open
+
+    def pause_writing(self) -> None:
+        self.events.append("pause")
+
+    def resume_writing(self) -> None:
+        self.events.append("resume")
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        self.events.append("lost")
+        self.lost.set_result(error)
+
+
+class HalfOpen(Recorder):
+    """Goes on writing after the peer has ended its side."""
+
+    keep_open = True
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Turn the loop until ``condition()``. Fails after five seconds."""
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0)
+
+
+async def turns(count: int = 40) -> None:
+    """Long enough for whatever is there to have been seen: rota looks at the files every 16 busy turns."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def troubles() -> list[dict[str, Any]]:
+    """What the running loop's exception handler is told from now on."""
+    told: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
+    return told

@@ -1,0 +1,136 @@
+"""Names to addresses and back."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+
+import pytest
+
+STREAM = {"type": socket.SOCK_STREAM}
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "how"),
+    [
+        ("127.0.0.1", 80, STREAM),
+        ("127.0.0.1", 80, {}),
+        (b"127.0.0.1", 80, STREAM),
+        ("127.0.0.1", "80", STREAM),
+        ("127.0.0.1", b"80", STREAM),
+        ("127.0.0.1", "http", STREAM),
+        ("127.0.0.1", None, STREAM),
+        ("::1", 443, STREAM),
+        ("fe80::1%lo", 443, STREAM),
+        ("::ffff:127.0.0.1", 80, STREAM),
+        (None, 80, STREAM | {"flags": socket.AI_PASSIVE}),
+        (None, 80, STREAM),
+        ("", 80, STREAM | {"flags": socket.AI_PASSIVE}),
+        ("127.1", 80, STREAM),
+        ("0x7f.1", 80, STREAM),
+        ("127.0.0.1", 80, {"family": socket.AF_INET, "proto": socket.IPPROTO_UDP}),
+        ("localhost", 80, STREAM | {"family": socket.AF_INET}),
+        ("127.0.0.1", 80, STREAM | {"flags": socket.AI_CANONNAME}),
+    ],
+)
+def test_an_address_is_what_the_standard_library_makes_of_it(run_real, host, port, how):
+    async def main():
+        return await asyncio.get_running_loop().getaddrinfo(host, port, **how)
+
+    try:
+        expected = socket.getaddrinfo(host, port, **how)
+    except OSError as error:
+        with pytest.raises(type(error)):
+            run_real(main())
+    else:
+        assert run_real(main()) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "how"),
+    [
+        ("::1", 80, {"family": socket.AF_INET}),
+        ("127.0.0.1", 80, {"family": socket.AF_INET6}),
+        ("127.0.0.1", "no-such-service", STREAM),
+        ("127.0.0.1", 80, {"type": 77}),
+        (None, None, {}),
+    ],
+)
+def test_what_cannot_be_raises_gaierror(run_real, host, port, how):
+    async def main():
+        with pytest.raises(socket.gaierror) as raised:
+            await asyncio.get_running_loop().getaddrinfo(host, port, **how)
+        return raised.value.args
+
+    with pytest.raises(socket.gaierror) as expected:
+        socket.getaddrinfo(host, port, **how)
+    assert run_real(main()) == expected.value.args
+
+
+def test_a_name_is_looked_up_in_a_thread(run_real, monkeypatch):
+    """While it is, the loop goes on."""
+    may_answer = threading.Event()
+    asked = []
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host, port, family=0, kind=0, proto=0, flags=0):
+        if flags & socket.AI_NUMERICHOST:
+            return real(host, port, family, kind, proto, flags)
+        asked.append(threading.current_thread() is threading.main_thread())
+        assert may_answer.wait(5)
+        if host == "missing.test":
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return real("127.0.0.7", port, family, kind, proto, flags)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        found = asyncio.ensure_future(loop.getaddrinfo("name.test", 80, type=socket.SOCK_STREAM))
+        missing = asyncio.ensure_future(loop.getaddrinfo("missing.test", 80))
+        while len(asked) < 2:
+            await asyncio.sleep(0)
+        may_answer.set()
+        assert [info[4] for info in await found] == [("127.0.0.7", 80)]
+        with pytest.raises(socket.gaierror) as raised:
+            await missing
+        assert raised.value.errno == socket.EAI_NONAME
+        assert asked == [False, False]
+
+    run_real(main())
+
+
+def test_addresses_to_names(run_real):
+    async def main():
+        loop = asyncio.get_running_loop()
+        flags = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        assert await loop.getnameinfo(("127.0.0.1", 80), flags) == ("127.0.0.1", "80")
+        assert await loop.getnameinfo(("::1", 80, 0, 0), flags) == ("::1", "80")
+        with pytest.raises(socket.gaierror):
+            await loop.getnameinfo(("no address", 80))
+
+    run_real(main())
+
+
+def test_a_name_that_does_not_exist_cannot_be_connected_to(run_real, monkeypatch):
+    def getaddrinfo(*args):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    async def main():
+        with pytest.raises(socket.gaierror, match="Name or service not known"):
+            await asyncio.open_connection("name.test", 80)
+
+    run_real(main())
+
+
+def test_a_resolver_that_finds_nothing_is_an_error(run_real, monkeypatch):
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [])
+
+    async def main():
+        with pytest.raises(OSError, match="returned empty list"):
+            await asyncio.open_connection("name.test", 80)
+
+    run_real(main())

@@ -1,0 +1,77 @@
+"""A poller as the turn sees it: who waits for what, and who is ready."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+import rota
+from rota.core.handle import Handle
+from rota.net.poller import new_poller
+from rota.net.poller.epoll import Epoll
+from rota.net.poller.selector import Selector
+
+
+@pytest.fixture(params=[Epoll, Selector])
+def poller(request):
+    poller = request.param()
+    yield poller
+    poller.close()
+
+
+@pytest.fixture
+def ends():
+    read, write = os.pipe()
+    yield read, write
+    os.close(read)
+    os.close(write)
+
+
+@pytest.fixture
+def handle():
+    loop = rota.new_event_loop()
+    yield lambda: Handle(print, (), loop)
+    loop.close()
+
+
+def test_epoll_is_the_fastest_that_this_system_has():
+    poller = new_poller()
+    assert type(poller) is Epoll
+    poller.close()
+
+
+def test_it_says_who_waits(poller, ends, handle):
+    read, write = ends
+    reader, writer, other = handle(), handle(), handle()
+    assert poller.add_reader(read, reader) is None
+    assert poller.add_writer(write, writer) is None
+    assert poller.who_waits(read) == (reader, None)
+    assert poller.who_waits(write) == (None, writer)
+    assert poller.who_waits(write + 1) == (None, None)
+    assert sorted(poller.waiting(), key=lambda row: row[0]) == [(read, reader, None), (write, None, writer)]
+    assert poller.add_reader(read, other) is reader
+    assert poller.remove_reader(read) is other
+    assert poller.remove_reader(read) is None
+    assert poller.remove_writer(read) is None
+    assert poller.remove_writer(write) is writer
+    assert list(poller.waiting()) == []
+
+
+def test_what_cannot_be_watched_leaves_nothing(poller, handle, tmp_path):
+    with open(tmp_path / "file", "wb") as file:
+        with pytest.raises(PermissionError):
+            poller.add_reader(file.fileno(), handle())
+        assert poller.who_waits(file.fileno()) == (None, None)
+    assert list(poller.waiting()) == []
+
+
+def test_a_closed_poller_knows_nobody_and_takes_nobody(poller, ends, handle):
+    poller.add_reader(ends[0], handle())
+    poller.close()
+    assert poller.who_waits(ends[0]) == (None, None)
+    assert list(poller.waiting()) == []
+    assert poller.remove_reader(ends[0]) is None
+    with pytest.raises(ValueError, match="closed"):
+        poller.add_reader(ends[0], handle())
+    poller.close()

@@ -1,0 +1,407 @@
+"""Listening servers: where they listen, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import socket
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from .conftest import ROTA
+from .recorder import Recorder, troubles, turns, until
+
+WAITS_FOR_CONNECTIONS = sys.version_info >= (3, 12)  # Server.wait_closed
+
+
+class Kept:
+    """A protocol factory that keeps what it makes."""
+
+    def __init__(self, factory=Recorder):
+        self.factory = factory
+        self.protocols = []
+
+    def __call__(self):
+        self.protocols.append(self.factory())
+        return self.protocols[-1]
+
+    def made(self, count=1):
+        return len(self.protocols) == count and all(protocol.events for protocol in self.protocols)
+
+
+def test_a_server_listens_on_every_address_it_was_given(run_real):
+    async def main():
+        loop = asyncio.get_running_loop()
+        kept = Kept()
+        server = await loop.create_server(kept, ["127.0.0.1", "127.0.0.2"], 0)
+        addresses = [sock.getsockname() for sock in server.sockets]
+        assert sorted(address[0] for address in addresses) == ["127.0.0.1", "127.0.0.2"]
+        assert isinstance(server.sockets, tuple)
+        assert server.is_serving()
+        assert server.get_loop() is loop
+        peers = [socket.create_connection(address) for address in addresses]
+        await until(lambda: kept.made(2))
+        for peer in peers:
+            peer.close()
+        for protocol in kept.protocols:
+            await protocol.lost
+        server.close()
+        assert server.sockets == ()
+        assert not server.is_serving()
+        await server.wait_closed()
+        for address in addresses:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(address)
+
+    run_real(main())
+
+
+def test_one_address_given_twice_is_bound_once(run_real):
+    async def main():
+        free = socket.create_server(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+        free.close()
+        server = await asyncio.get_running_loop().create_server(Recorder, ["127.0.0.1", "127.0.0.1"], port)
+        assert [sock.getsockname() for sock in server.sockets] == [("127.0.0.1", port)]
+        server.close()
+        await server.wait_closed()
+
+    run_real(main())
+
+
+def test_a_server_that_does_not_serve_yet_refuses(run_real):
+    async def main():
+        kept = Kept()
+        server = await asyncio.get_running_loop().create_server(kept, "127.0.0.1", 0, start_serving=False)
+        assert not server.is_serving()
+        address = server.sockets[0].getsockname()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(address)
+        await server.start_serving()
+        await server.start_serving()
+        assert server.is_serving()
+        peer = socket.create_connection(address)
+        await until(kept.made)
+        peer.close()
+        await kept.protocols[0].lost
+        server.close()
+        await server.wait_closed()
+
+    run_real(main())
+
+
+def test_serve_forever_ends_when_it_is_cancelled_and_closes(run_real):
+    async def main():
+        server = await asyncio.get_running_loop().create_server(Recorder, "127.0.0.1", 0, start_serving=False)
+        forever = asyncio.ensure_future(server.serve_forever())
+        await turns(3)
+        assert server.is_serving()
+        with pytest.raises(
+            RuntimeError, match=r"^server <.*> is already being awaited on serve_forever\(\)$"
+        ):
+            await server.serve_forever()
+        forever.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await forever
+        assert not server.is_serving()
+        assert server.sockets == ()
+        with pytest.raises(RuntimeError, match=r"^server <.*> is closed$"):
+            await server.serve_forever()
+
+    run_real(main())
+
+
+def test_close_ends_serve_forever(run_real):
+    async def main():
+        server = await asyncio.get_running_loop().create_server(Recorder, "127.0.0.1", 0)
+        forever = asyncio.ensure_future(server.serve_forever())
+        await turns(3)
+        server.close()
+        server.close()
+        with pytest.raises(asyncio.CancelledError):
+            await forever
+        await server.wait_closed()
+
+    run_real(main())
+
+
+def test_async_with_closes(run_real):
+    async def main():
+        async with await asyncio.get_running_loop().create_server(Recorder, "127.0.0.1", 0) as server:
+            assert server.is_serving()
+        assert server.sockets == ()
+
+    run_real(main())
+
+
+def test_connections_go_on_after_close_and_wait_closed_knows_them(run_real, kind):
+    """wait_closed() waits for the connections since Python 3.12; before, it does not."""
+
+    async def main():
+        kept = Kept()
+        server = await asyncio.get_running_loop().create_server(kept, "127.0.0.1", 0)
+        peer = socket.create_connection(server.sockets[0].getsockname())
+        await until(kept.made)
+        server.close()
+        closed = asyncio.ensure_future(server.wait_closed())
+        await turns()
+        assert closed.done() is not WAITS_FOR_CONNECTIONS
+        peer.send(b"still open")
+        await until(lambda: kept.protocols[0].data == b"still open")
+        peer.close()
+        await kept.protocols[0].lost
+        await closed
+
+    run_real(main())
+
+
+def test_wait_closed_before_close_waits(run_real):
+    async def main():
+        server = await asyncio.get_running_loop().create_server(Recorder, "127.0.0.1", 0)
+        closed = asyncio.ensure_future(server.wait_closed())
+        await turns()
+        if sys.version_info >= (3, 12, 1) or sys.version_info < (3, 12):
+            assert not closed.done()
+        server.close()
+        await closed
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("end", ["close_clients", "abort_clients"])
+def test_the_clients_can_be_closed_together(run_real, end):
+    """asyncio has these since Python 3.13."""
+
+    async def main():
+        kept = Kept()
+        server = await asyncio.get_running_loop().create_server(kept, "127.0.0.1", 0)
+        peers = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(3)]
+        await until(lambda: kept.made(3))
+        for protocol in kept.protocols:
+            protocol.transport.write(b"bye")
+        server.close()
+        getattr(server, end)()
+        await server.wait_closed()
+        for peer, protocol in zip(peers, kept.protocols, strict=True):
+            assert await protocol.lost is None
+            peer.settimeout(5)
+            assert peer.recv(10) == (b"bye" if end == "close_clients" else b"")
+            peer.close()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("listening", [False, True])
+def test_a_socket_of_the_programs_own(run_real, listening):
+    async def main():
+        kept = Kept()
+        sock = socket.socket()
+        sock.bind(("127.0.0.1", 0))
+        if listening:
+            sock.listen()
+        server = await asyncio.get_running_loop().create_server(kept, sock=sock)
+        peer = socket.create_connection(sock.getsockname())
+        await until(kept.made)
+        peer.close()
+        await kept.protocols[0].lost
+        server.close()
+        await server.wait_closed()
+        assert sock.fileno() == -1
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("backlog", [0, 1, 3])
+def test_a_small_backlog_only_makes_the_kernels_queue_short(run_real, backlog):
+    """asyncio never accepts with a backlog of 0, and spins."""
+
+    async def main():
+        kept = Kept()
+        server = await asyncio.get_running_loop().create_server(kept, "127.0.0.1", 0, backlog=backlog)
+        peers = []
+        for count in range(1, 6):
+            peers.append(socket.create_connection(server.sockets[0].getsockname()))
+            await until(lambda count=count: kept.made(count))
+        for peer in peers:
+            peer.close()
+        for protocol in kept.protocols:
+            await protocol.lost
+        server.close()
+        await server.wait_closed()
+
+    run_real(main())
+
+
+def test_a_port_in_use_is_named(run_real):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(OSError) as raised:
+                await loop.create_server(Recorder, "127.0.0.1", port)
+        assert raised.value.errno == errno.EADDRINUSE
+        assert str(raised.value).startswith(
+            f"[Errno {errno.EADDRINUSE}] error while attempting to bind on address ('127.0.0.1', {port}): "
+        )
+        assert str(raised.value).endswith("address already in use")
+
+    run_real(main())
+
+
+def test_an_address_that_is_not_ours_is_named(run_real):
+    async def main():
+        with pytest.raises(OSError) as raised:
+            await asyncio.get_running_loop().create_server(Recorder, "192.0.2.1", 0)
+        assert raised.value.errno in (None, errno.EADDRNOTAVAIL)
+        assert "192.0.2.1" in str(raised.value)
+
+    run_real(main())
+
+
+def test_two_servers_share_a_port_that_both_ask_to_share(run_real):
+    async def main():
+        loop = asyncio.get_running_loop()
+        first = await loop.create_server(Recorder, "127.0.0.1", 0, reuse_port=True)
+        port = first.sockets[0].getsockname()[1]
+        second = await loop.create_server(Recorder, "127.0.0.1", port, reuse_port=True)
+        with pytest.raises(OSError, match="address already in use"):
+            await loop.create_server(Recorder, "127.0.0.1", port)
+        for server in (first, second):
+            server.close()
+            await server.wait_closed()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({}, ValueError, "Neither host/port nor sock were specified"),
+        ({"port": 0, "sock": True}, ValueError, "host/port and sock can not be specified at the same time"),
+        ({"port": 0, "ssl": True}, TypeError, "ssl argument must be an SSLContext or None"),
+        (
+            {"port": 0, "ssl_handshake_timeout": 1},
+            ValueError,
+            "ssl_handshake_timeout is only meaningful with ssl",
+        ),
+        (
+            {"port": 0, "ssl_shutdown_timeout": 1},
+            ValueError,
+            "ssl_shutdown_timeout is only meaningful with ssl",
+        ),
+    ],
+)
+def test_arguments_that_do_not_go_together_are_refused(run_real, arguments, error, text):
+    async def main():
+        with socket.socket() as sock:
+            if "sock" in arguments:
+                arguments["sock"] = sock
+            with pytest.raises(error) as raised:
+                await asyncio.get_running_loop().create_server(Recorder, **arguments)
+            assert str(raised.value) == text
+
+    run_real(main())
+
+
+def test_a_datagram_socket_is_refused(run_real):
+    async def main():
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            with pytest.raises(ValueError) as raised:
+                await asyncio.get_running_loop().create_server(Recorder, sock=sock)
+            assert str(raised.value) == f"A Stream Socket was expected, got {sock!r}"
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_protocol_factory_that_raises_costs_one_connection(run_real):
+    """asyncio leaves its socket to the garbage collector, with a warning."""
+
+    async def main():
+        told = troubles()
+        loop = asyncio.get_running_loop()
+        kept = Kept()
+
+        def factory():
+            if not told:
+                raise ZeroDivisionError
+            return kept()
+
+        server = await loop.create_server(factory, "127.0.0.1", 0)
+        first = socket.create_connection(server.sockets[0].getsockname())
+        await until(lambda: told)
+        assert told[0]["message"] == "Error on transport creation for incoming connection"
+        assert isinstance(told[0]["exception"], ZeroDivisionError)
+        told[0].clear()
+        second = socket.create_connection(server.sockets[0].getsockname())
+        await until(kept.made)
+        first.close()
+        second.close()
+        await kept.protocols[0].lost
+        assert len(told) == 1
+        server.close()
+        await server.wait_closed()
+
+    run_real(main())
+
+
+OUT_OF_DESCRIPTORS = """
+import asyncio, resource, socket, sys
+import rota
+from rota.net.poller.selector import Selector
+
+class Hello(asyncio.Protocol):
+    def connection_made(self, transport):
+        transport.write(b"hello")
+        transport.close()
+
+async def main():
+    loop = asyncio.get_running_loop()
+    told = []
+    loop.set_exception_handler(lambda loop, context: told.append(context))
+    server = await loop.create_server(Hello, "127.0.0.1", 0)
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    peers = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(3)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (peers[-1].fileno() + 1, hard))
+    while not told:
+        await asyncio.sleep(0)
+    for _ in range(200):
+        await asyncio.sleep(0)
+    print(len(told))
+    print(told[0]["message"], told[0]["exception"].errno, sorted(told[0]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for peer in peers:
+        peer.setblocking(False)
+        print(await asyncio.wait_for(loop.sock_recv(peer, 10), 10))
+        peer.close()
+    server.close()
+    await server.wait_closed()
+
+factories = {"rota": rota.Loop, "rota on selectors": lambda: rota.Loop(poller=Selector()),
+             "asyncio": asyncio.SelectorEventLoop}
+with asyncio.Runner(loop_factory=factories[sys.argv[1]]) as runner:
+    runner.run(main())
+"""
+
+
+def test_a_server_without_file_descriptors_waits_and_goes_on(kind):
+    """In a process of its own, for the limit on open files is the process's."""
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(OUT_OF_DESCRIPTORS), kind],
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.stderr == ""
+    count, *lines = done.stdout.splitlines()
+    # asyncio goes on trying as often as the backlog says.
+    assert count == "1" or kind == "asyncio"
+    assert lines == [
+        f"socket.accept() out of system resource {errno.EMFILE} ['exception', 'message', 'socket']",
+        *["b'hello'"] * 3,
+    ]

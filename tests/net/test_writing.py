@@ -1,0 +1,385 @@
+"""What the program writes reaches the peer, whole and in order; the protocol is told when it is too much."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+
+import pytest
+
+from .conftest import ROTA
+from .recorder import Recorder, troubles, turns, until
+
+DATA_SEGMENTS_OUT = 156  # where Linux's struct tcp_info has tcpi_data_segs_out
+
+
+def read_all(sock: socket.socket, size: int = 1 << 20) -> bytes:
+    """Whatever is there now."""
+    found = bytearray()
+    while True:
+        try:
+            data = sock.recv(size)
+        except BlockingIOError:
+            return bytes(found)
+        if not data:
+            return bytes(found)
+        found += data
+
+
+async def fill(transport: asyncio.Transport) -> int:
+    """Write, with limits out of reach, until the kernel takes no more; how many bytes are left."""
+    transport.set_write_buffer_limits(high=1 << 24, low=0)
+    while not transport.get_write_buffer_size():
+        transport.write(bytes(1 << 20))
+        await turns(3)
+    return transport.get_write_buffer_size()
+
+
+def test_writes_arrive_in_order(run_real, pair):
+    async def main():
+        ours, theirs = pair
+        transport, _ = await asyncio.get_running_loop().create_connection(Recorder, sock=ours)
+        transport.write(b"one ")
+        transport.write(bytearray(b"two "))
+        transport.write(memoryview(b"-three -")[1:-1])
+        transport.write(b"")
+        transport.writelines([b"four ", bytearray(b"five "), memoryview(b"six")])
+        transport.close()
+        await transport.get_protocol().lost
+        assert read_all(theirs) == b"one two three four five six"
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("data", [1, None, "text", [b"list"]])
+def test_only_bytes_can_be_written(run_real, pair, data):
+    async def main():
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
+        with pytest.raises(TypeError) as raised:
+            transport.write(data)
+        assert str(raised.value) == f"data argument must be a bytes-like object, not {type(data).__name__!r}"
+        assert transport.get_write_buffer_size() == 0
+        transport.close()
+        await protocol.lost
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_buffer_that_changes_after_write_is_sent_as_it_was(run_real, pair):
+    """asyncio sends whatever is there when the kernel takes it."""
+
+    async def main():
+        ours, theirs = pair
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=ours)
+        small = bytearray(b"small")
+        transport.write(small)
+        small[:] = b"SMALL"
+        await turns()
+        assert read_all(theirs) == b"small"
+        left = await fill(transport)
+        late = bytearray(b"late")
+        transport.write(late)
+        transport.write(memoryview(late)[1:3])
+        late[:] = b"LATE"
+        assert transport.get_write_buffer_size() == left + 6
+        transport.close()
+        found = b""
+        while not protocol.lost.done():
+            found += read_all(theirs)
+            await asyncio.sleep(0)
+        found += read_all(theirs)
+        assert found[-6:] == b"lateat"
+
+    run_real(main())
+
+
+def test_a_long_list_of_small_writes_arrives_whole(run_real, pair):
+    """More buffers than one system call takes, more bytes than the kernel does."""
+
+    async def main():
+        ours, theirs = pair
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=ours)
+        pieces = [b"%d," % number * (number % 7 + 1) for number in range(3000)] + [bytes(70_000)]
+        transport.writelines(pieces)
+        transport.writelines(pieces)
+        transport.close()
+        found = bytearray()
+        while not protocol.lost.done():
+            found += read_all(theirs, 1000)
+            await asyncio.sleep(0)
+        found += read_all(theirs)
+        assert found == b"".join(pieces) * 2
+
+    run_real(main())
+
+
+def segments(transport: asyncio.Transport) -> int:
+    info = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
+    found: int = struct.unpack_from("I", info, DATA_SEGMENTS_OUT)[0]
+    return found
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_the_writes_of_one_turn_leave_together(run_real):
+    """As one TCP segment, so in one system call; asyncio sends each at once."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        protocols = []
+        server = await loop.create_server(
+            lambda: protocols.append(Recorder()) or protocols[-1], "127.0.0.1", 0
+        )
+        transport, protocol = await loop.create_connection(Recorder, *server.sockets[0].getsockname())
+        before = segments(transport)
+        for number in range(10):
+            transport.write(b"%d" % number)
+        loop.call_soon(transport.write, b"next turn")
+        assert segments(transport) == before
+        await until(lambda: protocols and len(protocols[0].data) == 19)
+        assert protocols[0].data == b"0123456789next turn"
+        assert segments(transport) == before + 2
+        transport.close()
+        assert await protocol.lost is None
+        await protocols[0].lost
+        server.close()
+        await server.wait_closed()
+
+    run_real(main())
+
+
+def test_what_is_written_outside_a_running_loop_leaves_when_it_runs(new_loop, pair):
+    ours, theirs = pair
+    loop = new_loop()
+
+    async def connect():
+        return await loop.create_connection(Recorder, sock=ours)
+
+    transport, protocol = loop.run_until_complete(connect())
+    transport.write(b"between")
+    loop.run_until_complete(asyncio.sleep(0))
+    assert read_all(theirs) == b"between"
+
+    async def last_words():
+        transport.write(b"last words")
+
+    loop.run_until_complete(last_words())
+    assert read_all(theirs) == b"last words"
+    transport.close()
+    loop.run_until_complete(protocol.lost)
+    loop.close()
+
+
+def test_the_protocol_is_paused_above_the_high_mark_and_resumed_at_the_low_one(run_real, pair):
+    sizes = []
+
+    class Sizes(Recorder):
+        def pause_writing(self):
+            super().pause_writing()
+            sizes.append(self.transport.get_write_buffer_size())
+
+        def resume_writing(self):
+            super().resume_writing()
+            sizes.append(self.transport.get_write_buffer_size())
+
+    async def main():
+        ours, theirs = pair
+        transport, protocol = await asyncio.get_running_loop().create_connection(Sizes, sock=ours)
+        left = await fill(transport)
+        transport.set_write_buffer_limits(high=left + 10, low=left // 2)
+        assert transport.get_write_buffer_limits() == (left // 2, left + 10)
+        transport.write(bytes(10))
+        assert protocol.events == ["made"]
+        transport.write(b"1")
+        assert protocol.events == ["made", "pause"]
+        transport.write(bytes(1000))
+        assert protocol.events == ["made", "pause"]
+        while "resume" not in protocol.events:
+            before = transport.get_write_buffer_size()
+            theirs.recv(1000)
+            await turns(3)
+        assert sizes[0] == left + 11
+        assert sizes[1] <= left // 2 < before
+        assert protocol.events == ["made", "pause", "resume"]
+        transport.abort()
+        await protocol.lost
+        assert protocol.events == ["made", "pause", "resume", "lost"]
+
+    run_real(main())
+
+
+def test_lower_limits_pause_at_once_what_is_above_them(run_real, pair):
+    async def main():
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
+        left = await fill(transport)
+        transport.set_write_buffer_limits(high=left)
+        assert protocol.events == ["made"]
+        transport.set_write_buffer_limits(high=left - 1)
+        assert protocol.events == ["made", "pause"]
+        transport.abort()
+        await protocol.lost
+
+    run_real(main())
+
+
+@pytest.mark.parametrize(
+    ("given", "limits"),
+    [
+        ({}, (16 * 1024, 64 * 1024)),
+        ({"high": 1000}, (250, 1000)),
+        ({"low": 1000}, (1000, 4000)),
+        ({"high": 0}, (0, 0)),
+        ({"high": 7, "low": 7}, (7, 7)),
+    ],
+)
+def test_one_limit_follows_from_the_other(run_real, pair, given, limits):
+    async def main():
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
+        assert transport.get_write_buffer_limits() == (16 * 1024, 64 * 1024)
+        transport.set_write_buffer_limits(**given)
+        assert transport.get_write_buffer_limits() == limits
+        transport.close()
+        await protocol.lost
+
+    run_real(main())
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"high": 0, "low": 1}, "high (0) must be >= low (1) must be >= 0"),
+        ({"high": -1}, "high (-1) must be >= low (-1) must be >= 0"),
+        ({"low": -1}, "high (-4) must be >= low (-1) must be >= 0"),
+    ],
+)
+def test_limits_that_contradict_each_other_are_refused(run_real, pair, given, text):
+    async def main():
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
+        with pytest.raises(ValueError) as raised:
+            transport.set_write_buffer_limits(**given)
+        assert str(raised.value) == text
+        assert transport.get_write_buffer_limits() == (16 * 1024, 64 * 1024)
+        transport.close()
+        await protocol.lost
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("high", [0, 10, 100_000])
+def test_a_protocol_that_writes_when_it_may_go_on_sends_all(run_real, pair, high):
+    """Out of resume_writing, which may come at any place of a turn; then the loop has nothing but to sleep."""
+
+    class Producer(Recorder):
+        rest = 200
+
+        def produce(self):
+            while self.rest and self.events[-1] != "pause":
+                self.rest -= 1
+                self.transport.write(b"x" * 1000)
+
+        def resume_writing(self):
+            super().resume_writing()
+            self.produce()
+
+    def take():
+        theirs = pair[1]
+        theirs.settimeout(5)
+        found = 0
+        while found < 200_000:
+            found += len(theirs.recv(1000))
+        return found
+
+    async def main():
+        transport, protocol = await asyncio.get_running_loop().create_connection(Producer, sock=pair[0])
+        transport.set_write_buffer_limits(high=high)
+        protocol.produce()
+        assert await asyncio.to_thread(take) == 200_000
+        transport.close()
+        assert await protocol.lost is None
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("name", ["pause_writing", "resume_writing"])
+def test_a_flow_control_callback_that_raises_is_reported_and_the_connection_goes_on(run_real, pair, name):
+    def fail(self):
+        raise ZeroDivisionError(name)
+
+    async def main():
+        told = troubles()
+        ours, theirs = pair
+        factory = type("Broken", (Recorder,), {name: fail})
+        transport, protocol = await asyncio.get_running_loop().create_connection(factory, sock=ours)
+        await fill(transport)
+        transport.set_write_buffer_limits(high=100)
+        transport.close()
+        while not protocol.lost.done():
+            read_all(theirs)
+            await asyncio.sleep(0)
+        assert [trouble["message"] for trouble in told] == [f"protocol.{name}() failed"]
+        assert told[0]["transport"] is transport
+        assert told[0]["protocol"] is protocol
+        assert protocol.lost.result() is None
+
+    run_real(main())
+
+
+def test_write_eof_ends_our_side_after_what_was_written(run_real, pair):
+    async def main():
+        ours, theirs = pair
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=ours)
+        assert transport.can_write_eof()
+        transport.write(b"x" * 1_000_000)
+        transport.write_eof()
+        transport.write_eof()
+        with pytest.raises(RuntimeError) as raised:
+            transport.write(b"more")
+        assert str(raised.value) == "Cannot call write() after write_eof()"
+        found = b""
+        async with asyncio.timeout(5):
+            while len(found) < 1_000_000:
+                found += read_all(theirs)
+                await asyncio.sleep(0)
+        await turns()
+        assert theirs.recv(10) == b""
+        assert not transport.is_closing()
+        theirs.send(b"answer")
+        await until(lambda: protocol.data)
+        assert protocol.data == b"answer"
+        transport.close()
+        assert await protocol.lost is None
+
+    run_real(main())
+
+
+def test_writes_after_the_end_are_counted_and_logged_once_in_a_row(run_real, pair, caplog):
+    async def main():
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
+        transport.close()
+        await protocol.lost
+        for _ in range(4):
+            transport.write(b"nobody reads this")
+        assert caplog.messages == []
+        transport.write(b"nobody reads this")
+        assert caplog.messages == ["socket.send() raised exception."]
+        assert transport.get_write_buffer_size() == 0
+
+    with caplog.at_level(logging.WARNING, "asyncio"):
+        run_real(main())
+
+
+def test_write_eof_after_close_does_nothing(run_real, pair):
+    async def main():
+        ours, theirs = pair
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=ours)
+        transport.write(b"all of it")
+        transport.close()
+        transport.write_eof()
+        await protocol.lost
+        transport.write_eof()
+        assert read_all(theirs) == b"all of it"
+        assert protocol.events == ["made", "lost"]
+
+    run_real(main())

@@ -1,0 +1,101 @@
+"""Async generators that are left half-way are closed by the loop."""
+
+import asyncio
+import gc
+
+import pytest
+
+
+async def count(log, cleanup=None):
+    try:
+        for number in range(10):
+            yield number
+    finally:
+        await asyncio.sleep(0)
+        log.append("closed")
+        if cleanup is not None:
+            raise cleanup
+
+
+def test_one_that_is_dropped_is_closed_soon(run):
+    async def main():
+        log = []
+        numbers = count(log)
+        assert await anext(numbers) == 0
+        del numbers
+        gc.collect()
+        assert log == []
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return log
+
+    assert run(main()) == ["closed"]
+
+
+def test_those_that_are_left_are_closed_with_the_program(run):
+    log = []
+    kept = []
+
+    async def main():
+        for _ in range(3):
+            numbers = count(log)
+            await anext(numbers)
+            kept.append(numbers)
+        assert log == []
+
+    run(main())
+    assert log == ["closed"] * 3
+
+
+def test_one_that_ran_to_its_end_is_left_alone(run):
+    async def main():
+        log = []
+        found = [number async for number in count(log)]
+        await asyncio.get_running_loop().shutdown_asyncgens()
+        return len(found), log
+
+    assert run(main()) == (10, ["closed"])
+
+
+def test_one_that_fails_to_close_is_reported(loop, reports):
+    log = []
+    error = OSError("while closing")
+    kept = []
+
+    async def main():
+        numbers = count(log, error)
+        kept.append(numbers)
+        await anext(numbers)
+
+    loop.run_until_complete(main())
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    (report,) = reports
+    assert report["message"].startswith("an error occurred during closing of asynchronous generator <async_generator")
+    assert report["exception"] is error
+    assert report["asyncgen"] is kept[0]
+
+
+def test_one_begun_after_the_shutdown_is_warned_about(loop):
+    log = []
+
+    async def main():
+        await loop.shutdown_asyncgens()
+        numbers = count(log)
+        with pytest.warns(ResourceWarning, match=r"was scheduled after loop\.shutdown_asyncgens\(\) call"):
+            await anext(numbers)
+        await numbers.aclose()
+
+    loop.run_until_complete(main())
+    assert log == ["closed"]
+
+
+def test_the_hooks_are_those_of_before_when_the_loop_has_run(loop):
+    import sys
+
+    before = sys.get_asyncgen_hooks()
+
+    async def main():
+        assert sys.get_asyncgen_hooks() != before
+
+    loop.run_until_complete(main())
+    assert sys.get_asyncgen_hooks() == before
