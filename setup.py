@@ -24,12 +24,12 @@ from setuptools.command.build_ext import build_ext
 #: The hot modules: what runs per callback or per packet. Nothing with ``async def``, generators or closures.
 HOT = [
     "rota.core.clock",
+    "rota.core.ended",
     "rota.core.future",
     "rota.core.gather",
     "rota.core.handle",
     "rota.core.policy",
     "rota.core.ready",
-    "rota.core.returned",
     "rota.core.state",
     "rota.core.task",
     "rota.core.timers",
@@ -44,6 +44,8 @@ DIRECTIVES = {
     "language_level": 3,
     # Annotations stay annotations: with them on, Cython would refuse subclasses of str and dict.
     "annotation_typing": False,
+    # Nothing here can be pickled, and the code that would do it is a quarter of each module.
+    "auto_pickle": False,
     "nonecheck": bool(os.environ.get("ROTA_NONECHECK")),
 }
 

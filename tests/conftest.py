@@ -31,6 +31,12 @@ def pytest_report_header() -> str:
     return f"rota {rota.__version__}, {'compiled' if rota.COMPILED else 'plain Python'}"
 
 
+def pytest_collection_finish() -> None:
+    """Everything that is here now stays: the collections after each test need not look at it."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(params=list(KINDS))
 def kind(request: pytest.FixtureRequest) -> str:
     """Whose loop: "rota" or "asyncio"."""

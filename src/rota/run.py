@@ -36,6 +36,9 @@ def run(main: Coroutine[Any, Any, Result], *, policy: str | Policy = "fifo", deb
     are left are cancelled and waited for. Raises RuntimeError inside a running loop, ValueError for what is no
     coroutine.
     """
+    if asyncio._get_running_loop() is not None:
+        # Before there is a loop: a Runner that is refused later can't close the one that it has made.
+        raise RuntimeError("rota.run() cannot be called from a running event loop")
     with asyncio.Runner(debug=debug, loop_factory=functools.partial(new_event_loop, policy=policy)) as runner:
         return runner.run(main)
 

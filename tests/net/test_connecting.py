@@ -290,9 +290,7 @@ def test_a_cancelled_wait_for_an_answer_leaves_nothing(run_real):
         with socket.socket() as full:
             full.bind(("127.0.0.1", 0))
             full.listen(0)
-            waiting = [
-                asyncio.ensure_future(loop.create_connection(Recorder, *full.getsockname())) for _ in range(4)
-            ]
+            waiting = [asyncio.ensure_future(loop.create_connection(Recorder, *full.getsockname())) for _ in range(4)]
             await turns(100)
             assert not all(task.done() for task in waiting)
             for task in waiting:

@@ -176,9 +176,7 @@ def test_the_connections_of_a_server_do_not_share_a_context(run_real):
             await until(lambda: witnesses and not witnesses[-1].heard("lost") and witnesses[-1].heard("made"))
             transport.close()
             await until(lambda: witnesses[-1].heard("lost"))
-        assert [witness.seen[:2] for witness in witnesses] == [
-            [("factory", "server"), ("made", "server")]
-        ] * 2
+        assert [witness.seen[:2] for witness in witnesses] == [[("factory", "server"), ("made", "server")]] * 2
         server.close()
         await server.wait_closed()
 

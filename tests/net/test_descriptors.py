@@ -287,5 +287,5 @@ def test_a_closed_loop_takes_no_more_files(new_loop, pair):
     loop.add_reader(pair[0], print)
     loop.close()
     for method in (loop.add_reader, loop.add_writer):
-        with pytest.raises(RuntimeError, match="^Event loop is closed$"):
+        with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
             method(pair[0], print)

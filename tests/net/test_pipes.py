@@ -190,7 +190,7 @@ def test_a_buffer_that_changes_after_write_is_sent_as_it_was(run_real, ends):
         writing.write(data)
         data[:] = b"AFTER!"
         assert writing.get_write_buffer_size() == 6
-        reading, reader = await reader_of(ends[0])
+        _, reader = await reader_of(ends[0])
         writing.close()
         await reader.lost
         assert bytes(reader.data[65536:]) == b"before"
@@ -203,7 +203,7 @@ def test_both_sides_of_a_terminal(run_real):
     async def main():
         master, slave = pty.openpty()
         tty.setraw(slave)
-        reading, reader = await reader_of(os.fdopen(os.dup(master), "rb", 0))
+        _, reader = await reader_of(os.fdopen(os.dup(master), "rb", 0))
         writing, writer = await writer_of(os.fdopen(master, "wb", 0))
         os.write(slave, b"from the program")
         await until(lambda: reader.data == b"from the program")
@@ -249,7 +249,7 @@ def test_a_terminal_that_goes_away_while_data_waits_is_told_once(run_real, closi
 def test_a_regular_file_is_refused_and_stays_the_callers(run_real, tmp_path, method):
     async def main():
         with open(tmp_path / "file", "wb+", 0) as file:
-            with pytest.raises(ValueError, match="^Pipe transport is "):
+            with pytest.raises(ValueError, match=r"^Pipe transport is "):
                 await getattr(asyncio.get_running_loop(), method)(Recorder, file)
             assert not file.closed
 

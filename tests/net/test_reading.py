@@ -238,9 +238,7 @@ def test_an_eof_received_that_raises_ends_the_connection(run_real, pair):
         _, protocol = await asyncio.get_running_loop().create_connection(broken("eof_received"), sock=ours)
         theirs.close()
         assert isinstance(await protocol.lost, ZeroDivisionError)
-        assert [trouble["message"] for trouble in told] == [
-            "Fatal error: protocol.eof_received() call failed."
-        ]
+        assert [trouble["message"] for trouble in told] == ["Fatal error: protocol.eof_received() call failed."]
 
     run_real(main())
 
@@ -279,9 +277,7 @@ def test_a_connection_made_that_raises_is_reported_and_the_connection_goes_on(ru
     async def main():
         told = troubles()
         ours, theirs = pair
-        transport, protocol = await asyncio.get_running_loop().create_connection(
-            broken("connection_made"), sock=ours
-        )
+        transport, protocol = await asyncio.get_running_loop().create_connection(broken("connection_made"), sock=ours)
         assert [type(trouble["exception"]) for trouble in told] == [ZeroDivisionError]
         protocol.events.append("made")
         theirs.send(b"x")
@@ -296,9 +292,7 @@ def test_a_connection_lost_that_raises_is_reported_and_the_socket_closed(run_rea
     async def main():
         told = troubles()
         ours, theirs = pair
-        transport, _ = await asyncio.get_running_loop().create_connection(
-            broken("connection_lost"), sock=ours
-        )
+        transport, _ = await asyncio.get_running_loop().create_connection(broken("connection_lost"), sock=ours)
         transport.close()
         await until(lambda: told)
         assert [type(trouble["exception"]) for trouble in told] == [ZeroDivisionError]

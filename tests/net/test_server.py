@@ -99,9 +99,7 @@ def test_serve_forever_ends_when_it_is_cancelled_and_closes(run_real):
         forever = asyncio.ensure_future(server.serve_forever())
         await turns(3)
         assert server.is_serving()
-        with pytest.raises(
-            RuntimeError, match=r"^server <.*> is already being awaited on serve_forever\(\)$"
-        ):
+        with pytest.raises(RuntimeError, match=r"^server <.*> is already being awaited on serve_forever\(\)$"):
             await server.serve_forever()
         forever.cancel()
         with pytest.raises(asyncio.CancelledError):

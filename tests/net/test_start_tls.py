@@ -124,10 +124,8 @@ def test_a_peer_that_does_not_answer_is_given_up(run, pair, client_context):
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.create_connection(Recorder, sock=pair[0])
         began = loop.time()
-        with pytest.raises(ConnectionAbortedError, match="^SSL handshake is taking longer than 3 seconds"):
-            await loop.start_tls(
-                transport, protocol, client_context, server_hostname=NAME, ssl_handshake_timeout=3
-            )
+        with pytest.raises(ConnectionAbortedError, match=r"^SSL handshake is taking longer than 3 seconds"):
+            await loop.start_tls(transport, protocol, client_context, server_hostname=NAME, ssl_handshake_timeout=3)
         assert loop.time() - began == 3
         await until(lambda: pair[0].fileno() == -1)
 
@@ -138,7 +136,7 @@ def test_what_cannot_begin_tls_is_refused(run_real, pair, client_context):
     async def main():
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.create_connection(Recorder, sock=pair[0])
-        with pytest.raises(TypeError, match="^sslcontext is expected to be an instance of ssl.SSLContext, got None"):
+        with pytest.raises(TypeError, match=r"^sslcontext is expected to be an instance of ssl.SSLContext, got None"):
             await loop.start_tls(transport, protocol, None)
         with pytest.raises(TypeError, match=r"^transport <.*> is not supported by start_tls\(\)$"):
             await loop.start_tls(asyncio.Transport(), protocol, client_context)

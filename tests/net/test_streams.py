@@ -178,9 +178,7 @@ def test_readuntil_and_its_errors(run_real, pair):
         theirs.send(b"one;two")
         assert await reader.readuntil(b";") == b"one;"
         theirs.send(b"x" * 40)
-        with pytest.raises(
-            asyncio.LimitOverrunError, match="Separator is not found, and chunk exceed the limit"
-        ):
+        with pytest.raises(asyncio.LimitOverrunError, match="Separator is not found, and chunk exceed the limit"):
             await reader.readuntil(b";")
         assert await reader.readexactly(43) == b"two" + b"x" * 40
         theirs.send(b"partial")

@@ -38,9 +38,7 @@ async def serving(factory, context, **options):
 
 
 def connect(address, context, factory=Recorder, name=NAME, **options):
-    return asyncio.get_running_loop().create_connection(
-        factory, *address, ssl=context, server_hostname=name, **options
-    )
+    return asyncio.get_running_loop().create_connection(factory, *address, ssl=context, server_hostname=name, **options)
 
 
 def test_streams_echo_over_tls(run_real, server_context, client_context):
@@ -256,7 +254,10 @@ def test_a_peer_that_goes_without_a_word_is_the_end_of_the_stream(run_real, serv
     def speak(address):
         with client_context.wrap_socket(socket.create_connection(address), server_hostname=NAME) as peer:
             peer.sendall(b"that is all")
-            socket.socket(fileno=peer.detach()).close()
+            with socket.socket(fileno=peer.detach()) as bare:
+                bare.shutdown(socket.SHUT_WR)
+                while bare.recv(1000):
+                    pass
 
     async def main():
         async with serving(Recorder, server_context) as (address, protocols):

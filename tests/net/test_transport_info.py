@@ -64,9 +64,7 @@ def test_the_socket_can_be_asked_and_set_but_not_read(run_real):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         for protocol in (ours, theirs):
-            option = protocol.transport.get_extra_info("socket").getsockopt(
-                socket.IPPROTO_TCP, socket.TCP_NODELAY
-            )
+            option = protocol.transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             assert option == 1
         assert not hasattr(sock, "recv")
         assert not hasattr(sock, "close")

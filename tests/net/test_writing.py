@@ -129,9 +129,7 @@ def test_the_writes_of_one_turn_leave_together(run_real):
     async def main():
         loop = asyncio.get_running_loop()
         protocols = []
-        server = await loop.create_server(
-            lambda: protocols.append(Recorder()) or protocols[-1], "127.0.0.1", 0
-        )
+        server = await loop.create_server(lambda: protocols.append(Recorder()) or protocols[-1], "127.0.0.1", 0)
         transport, protocol = await loop.create_connection(Recorder, *server.sockets[0].getsockname())
         before = segments(transport)
         for number in range(10):

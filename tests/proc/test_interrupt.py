@@ -93,6 +93,15 @@ PROGRAMS = {
 }
 
 
+def ended(process):
+    """Whether it ends within half a second."""
+    try:
+        process.wait(0.5)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
 def interrupted(kind, program, again=False):
     """How a program ends that gets SIGINT once it is ready: ``(exit status, stdout, stderr)``. With ``again``, it gets
     more of them until it ends.
@@ -104,7 +113,7 @@ def interrupted(kind, program, again=False):
         try:
             assert process.stdout.readline() == "ready\n", process.stderr.read()
             process.send_signal(signal.SIGINT)
-            while again and process.poll() is None:
+            while again and not ended(process):
                 process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=20)
         finally:

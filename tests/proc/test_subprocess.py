@@ -147,7 +147,10 @@ def test_a_program_that_is_not_there(run_real, tmp_path):
 def test_what_popen_knows_is_passed_on(run_real, tmp_path):
     async def main():
         read, write = os.pipe()
-        code = f"import os; os.write({write}, b'passed'); print(os.getcwd(), os.environ['WORD'], os.getsid(0) == os.getpid())"
+        code = f"""import os
+os.write({write}, b'passed')
+print(os.getcwd(), os.environ['WORD'], os.getsid(0) == os.getpid())
+"""
         process = await python(
             code, stdout=PIPE, cwd=tmp_path, env={"WORD": "value"}, start_new_session=True, pass_fds=[write]
         )
@@ -184,11 +187,11 @@ def test_pipes_carry_bytes_and_nothing_else(run_real, options, text, shell):
 def test_exec_and_shell_are_not_mixed(run_real):
     async def main():
         loop = asyncio.get_running_loop()
-        with pytest.raises(ValueError, match="^shell must be False$"):
+        with pytest.raises(ValueError, match=r"^shell must be False$"):
             await loop.subprocess_exec(asyncio.SubprocessProtocol, "true", shell=True)
-        with pytest.raises(ValueError, match="^shell must be True$"):
+        with pytest.raises(ValueError, match=r"^shell must be True$"):
             await loop.subprocess_shell(asyncio.SubprocessProtocol, "true", shell=False)
-        with pytest.raises(ValueError, match="^cmd must be a string"):
+        with pytest.raises(ValueError, match=r"^cmd must be a string"):
             await loop.subprocess_shell(asyncio.SubprocessProtocol, ["true"])
 
     run_real(main())
@@ -271,9 +274,7 @@ def test_a_protocol_hears_of_everything(run_real):
         assert transport.get_returncode() == 0
         assert protocol.events[0] == "made"
         assert protocol.events[-1] == ("lost", None)
-        assert sorted(protocol.events[1:-1], key=str) == sorted(
-            [(1, b"meow"), (0, None), (1, None), "exited"], key=str
-        )
+        assert sorted(protocol.events[1:-1], key=str) == sorted([(1, b"meow"), (0, None), (1, None), "exited"], key=str)
         transport.close()
 
     run_real(main())

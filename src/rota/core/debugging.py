@@ -27,15 +27,6 @@ def source_traceback() -> traceback.StackSummary:
     return stack
 
 
-def leave_out_own_frames(error: BaseException) -> None:
-    """Drop the frames of the loop from the top of ``error``'s traceback: they are the same in every one."""
-    frames = error.__traceback__
-    while frames is not None and frames.tb_frame.f_globals.get("__name__", "").startswith("rota.core"):
-        frames = frames.tb_next
-    if frames is not None:
-        error.__traceback__ = frames
-
-
 def callback_source(callback: Callable[..., Any], args: tuple[Any, ...] | None) -> str:
     """``callback(args) at file:line``, as asyncio writes it."""
     return format_helpers._format_callback_source(callback, args or ())

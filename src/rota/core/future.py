@@ -89,7 +89,8 @@ class Future(Runnable):
     def __await__(self) -> Generator[Any, Any, Any]:
         return self._iterate()  # type: ignore[return-value]
 
-    __iter__ = __await__
+    def __iter__(self) -> Generator[Any, Any, Any]:
+        return self._iterate()  # type: ignore[return-value]
 
     def _iterate(self) -> FutureIterator:
         iterator = FutureIterator.__new__(FutureIterator)
@@ -205,7 +206,7 @@ class Future(Runnable):
             return self._result
         if self._status == CANCELLED:
             raise self._make_cancelled_error()
-        raise InvalidStateError("Result is not ready.")
+        raise InvalidStateError("Result is not set.")
 
     def exception(self) -> BaseException | None:
         """The exception or None; raises CancelledError, or InvalidStateError before it is done."""
@@ -271,7 +272,11 @@ class Future(Runnable):
         return f"<{type(self).__name__} {' '.join(words)}>"
 
     def __del__(self) -> None:
-        if self._unretrieved:
+        try:
+            unretrieved = self._unretrieved
+        except AttributeError:  # in plain Python, when __init__ refused its arguments
+            return
+        if unretrieved:
             self._report_unretrieved()
 
     def _report_unretrieved(self) -> None:

@@ -21,7 +21,7 @@ cdef class Gathering(Future):
 
     cpdef _arrived(self, child)
 
-    cdef _complete(self, last)
+    cdef _complete(self)
 
     cdef _finish(self, int status)
 

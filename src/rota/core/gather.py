@@ -68,10 +68,9 @@ class Gathering(Future):
                 self._fail(error)
                 return
         if self._awaited == 0:
-            self._complete(child)
+            self._complete()
 
-    def _complete(self, last: Any) -> None:
-        """All are in, ``last`` the last of them."""
+    def _complete(self) -> None:
         results = []
         for child in self._children or ():
             if child.cancelled():
@@ -81,7 +80,8 @@ class Gathering(Future):
                 error = child.exception()
                 results.append(child.result() if error is None else error)
         if self._cancel_requested:
-            self._fail(last._make_cancelled_error())
+            # With the message of the last child, as in asyncio: it is what cancel() was given.
+            self._fail(child._make_cancelled_error())
         else:
             self._result = results
             self._finish(FINISHED)
@@ -132,6 +132,13 @@ def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:
             known[awaitable] = child
         children.append(child)
     gathering = Gathering(loop, children, len(known), return_exceptions)
+    in_already = []
     for child in known.values():
-        gathering._await(child)
+        if child.done():
+            in_already.append(child)
+        else:
+            gathering._await(child)
+    # As in asyncio since Python 3.12: what is done needs no turn, and when all are, the gathering is done at once.
+    for child in in_already:
+        gathering._arrived(child)
     return gathering

@@ -135,9 +135,10 @@ class TimerHandle(Handle):
 
     def cancel(self) -> None:
         if not self._cancelled:
+            # First, so that a sweep that this one sets off takes it along.
+            Handle.cancel(self)
             if self._scheduled:
                 self._loop._timer_handle_cancelled(self)
-            Handle.cancel(self)
 
 
 def new_handle(callback: Callable[..., Any], args: tuple[Any, ...], loop: LoopState, context: Context | None) -> Handle:

@@ -52,7 +52,7 @@ class Lifecycle(LoopCore):
             self._track_origins(False)
             sys.set_asyncgen_hooks(*previous_hooks)
             if previous_wakeup_fd is not None:
-                signal.set_wakeup_fd(previous_wakeup_fd, warn_on_full_buffer=False)
+                self._stop_hearing(previous_wakeup_fd)
 
     def run_until_complete(self, future: Awaitable[Result]) -> Result:
         """Run until ``future``, or a task made of the coroutine, is done; returns or raises what it brings."""
@@ -94,6 +94,13 @@ class Lifecycle(LoopCore):
             return signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
         except ValueError:  # the main thread of a sub-interpreter is not the one that signals reach
             return None
+
+    def _stop_hearing(self, previous: int) -> None:
+        """The loop has ended: whoever heard of signals before does again, if it is still there."""
+        try:
+            signal.set_wakeup_fd(previous, warn_on_full_buffer=False)
+        except (OSError, ValueError):
+            signal.set_wakeup_fd(-1)
 
     def close(self) -> None:
         """Drop all that waits and give the loop's own file descriptors back. Raises RuntimeError while it runs."""

@@ -1,34 +1,59 @@
-from .returned cimport Returned
+from .ended cimport Ended
 
 
 cdef extern from *:
     """
     #include <time.h>
 
-    static CYTHON_INLINE PyObject *rota_step(PyObject *context, PyObject *coro, int *returned) {
+    #define ROTA_YIELDED 0
+    #define ROTA_RETURNED 1
+    #define ROTA_RAISED 2
+
+    /* Take the exception that is set, with its traceback, as an object. */
+    static CYTHON_UNUSED PyObject *rota_take_error(void) {
+    #if PY_VERSION_HEX >= 0x030C0000
+        return PyErr_GetRaisedException();
+    #else
+        PyObject *type, *error, *traceback;
+        PyErr_Fetch(&type, &error, &traceback);
+        PyErr_NormalizeException(&type, &error, &traceback);
+        if (traceback != NULL) PyException_SetTraceback(error, traceback);
+        Py_XDECREF(type);
+        Py_XDECREF(traceback);
+        return error;
+    #endif
+    }
+
+    /* Each gives a new reference, and in `how` what that is. */
+    static CYTHON_INLINE PyObject *rota_step(PyObject *context, PyObject *coro, int *how) {
         PyObject *value = NULL;
-        if (PyContext_Enter(context) < 0) return NULL;
-        *returned = PyIter_Send(coro, Py_None, &value) == PYGEN_RETURN;
-        if (PyContext_Exit(context) < 0) Py_CLEAR(value);
+        if (PyContext_Enter(context) == 0) {
+            *how = PyIter_Send(coro, Py_None, &value) == PYGEN_RETURN ? ROTA_RETURNED : ROTA_YIELDED;
+            if (PyContext_Exit(context) < 0) Py_CLEAR(value);
+        }
+        if (value == NULL) { *how = ROTA_RAISED; value = rota_take_error(); }
         return value;
     }
 
     /* coro.throw(error) tells of a return by StopIteration; there is no C call that spares it. */
-    static CYTHON_UNUSED PyObject *rota_throw(PyObject *context, PyObject *coro, PyObject *error, int *returned) {
-        PyObject *value, *name = PyUnicode_InternFromString("throw");
-        if (name == NULL) return NULL;
-        if (PyContext_Enter(context) < 0) { Py_DECREF(name); return NULL; }
-        value = PyObject_CallMethodOneArg(coro, name, error);
-        Py_DECREF(name);
-        if (value == NULL && PyErr_ExceptionMatches(PyExc_StopIteration)) {
-            PyObject *type, *stop, *traceback;
-            PyErr_Fetch(&type, &stop, &traceback);
-            PyErr_NormalizeException(&type, &stop, &traceback);
-            value = PyObject_GetAttrString(stop, "value");
-            Py_XDECREF(type); Py_XDECREF(stop); Py_XDECREF(traceback);
-            *returned = 1;
+    static CYTHON_UNUSED PyObject *rota_throw(PyObject *context, PyObject *coro, PyObject *error, int *how) {
+        PyObject *value = NULL;
+        *how = ROTA_YIELDED;
+        if (PyContext_Enter(context) == 0) {
+            value = PyObject_CallMethod(coro, "throw", "O", error);
+            if (PyContext_Exit(context) < 0) Py_CLEAR(value);
         }
-        if (PyContext_Exit(context) < 0) Py_CLEAR(value);
+        if (value == NULL) {
+            PyObject *raised = rota_take_error();
+            if (PyErr_GivenExceptionMatches(raised, PyExc_StopIteration)) {
+                value = PyObject_GetAttrString(raised, "value");
+                Py_DECREF(raised);
+                *how = ROTA_RETURNED;
+            } else {
+                value = raised;
+                *how = ROTA_RAISED;
+            }
+        }
         return value;
     }
 
@@ -65,8 +90,10 @@ cdef extern from *:
         return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
     }
     """
-    object rota_step(object context, object coro, int *returned)
-    object rota_throw(object context, object coro, object error, int *returned)
+    int ROTA_RETURNED
+    int ROTA_RAISED
+    object rota_step(object context, object coro, int *how)
+    object rota_throw(object context, object coro, object error, int *how)
     object call "rota_call"(object context, object callback, object args)
     object call_one "rota_call_one"(object context, object callback, object arg)
     object copy_context "PyContext_CopyCurrent"()
@@ -75,19 +102,25 @@ cdef extern from *:
     int check_signals "PyErr_CheckSignals"() except -1
 
 
-cdef inline object step(object context, object coro, Returned returned):
-    cdef int finished = 0
-    value = rota_step(context, coro, &finished)
-    if finished:
-        returned.value = value
-        return returned
-    return value
+cdef inline object step(object context, object coro, Ended ended):
+    cdef int how = 0
+    outcome = rota_step(context, coro, &how)
+    if how == 0:
+        return outcome
+    if how == ROTA_RETURNED:
+        ended.value = outcome
+    else:
+        ended.error = outcome
+    return ended
 
 
-cdef inline object throw(object context, object coro, object error, Returned returned):
-    cdef int finished = 0
-    value = rota_throw(context, coro, error, &finished)
-    if finished:
-        returned.value = value
-        return returned
-    return value
+cdef inline object throw(object context, object coro, object error, Ended ended):
+    cdef int how = 0
+    outcome = rota_throw(context, coro, error, &how)
+    if how == 0:
+        return outcome
+    if how == ROTA_RETURNED:
+        ended.value = outcome
+    else:
+        ended.error = outcome
+    return ended

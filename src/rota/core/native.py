@@ -4,8 +4,8 @@
 file is never compiled. Each pair keeps one contract:
 
 * the context is entered for the call and left whatever happens;
-* ``step`` and ``throw`` drive a coroutine to its next suspension and return what it yielded, or ``returned`` with
-  the return value in ``returned.value`` (a StopIteration instance is the price of plain Python only).
+* ``step`` and ``throw`` drive a coroutine to its next suspension and return what it yielded, or ``ended`` with how it
+  ended in there. They raise nothing: so a step costs no exception, and no frame of the loop gets into a traceback.
 """
 
 from __future__ import annotations
@@ -15,29 +15,39 @@ from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, NoReturn
 
-from .returned import Returned
+from .ended import Ended
 
 __all__ = ["call", "call_one", "check_signals", "copy_context", "monotonic", "step", "stop_iteration", "throw"]
 
 
-def step(context: Context, coro: Coroutine[Any, Any, Any], returned: Returned) -> Any:
-    """Resume ``coro`` in ``context`` until it yields or returns."""
+def step(context: Context, coro: Coroutine[Any, Any, Any], ended: Ended) -> Any:
+    """Resume ``coro`` in ``context`` until it yields or ends."""
     try:
         return context.run(coro.send, None)
     except StopIteration as stop:
-        returned.value = stop.value
-        return returned
+        ended.value = stop.value
+    except BaseException as error:
+        ended.error = without_own_frame(error)
+    return ended
 
 
-def throw(
-    context: Context, coro: Coroutine[Any, Any, Any], error: BaseException, returned: Returned
-) -> Any:
-    """Raise ``error`` where ``coro`` is suspended and run it until it yields or returns."""
+def throw(context: Context, coro: Coroutine[Any, Any, Any], error: BaseException, ended: Ended) -> Any:
+    """Raise ``error`` where ``coro`` is suspended and run it until it yields or ends."""
     try:
         return context.run(coro.throw, error)
     except StopIteration as stop:
-        returned.value = stop.value
-        return returned
+        ended.value = stop.value
+    except BaseException as raised:
+        ended.error = without_own_frame(raised)
+    return ended
+
+
+def without_own_frame(error: BaseException) -> BaseException:
+    """``error`` with a traceback that begins with the coroutine."""
+    frames = error.__traceback__
+    if frames is not None and frames.tb_next is not None:
+        error.__traceback__ = frames.tb_next
+    return error
 
 
 def call(context: Context, callback: Callable[..., Any], args: tuple[Any, ...]) -> Any:

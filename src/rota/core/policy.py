@@ -2,7 +2,8 @@
 
 The default, ``"fifo"``, is the ready list itself and costs nothing. Any other policy is an object with
 ``push(runnable)`` and ``pop()``, and the loop keeps the ready in it. A policy chooses an order and nothing else: it
-gives back each runnable that it took, once. What becomes ready in a turn still runs in the next one.
+gives back each runnable that it took, once. A turn still runs as many as were ready when it began: what becomes
+ready meanwhile may run in it only in place of another, if the policy prefers it.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 cimport cython
 
 from . cimport native
+from .ended cimport Ended
 from .future cimport Future
-from .returned cimport Returned
 from .state cimport LoopState
 
 cdef object CancelledError, CoroutineType, GeneratorType
-cdef object enrol, leave_out_own_frames, strike, swap_current
+cdef object enrol, strike, swap_current
 cdef dict current_tasks
 cdef set unfinished
 cdef bint UNFINISHED_IS_BOOK
 cdef bint UNCANCEL_FORGETS
-cdef Returned RETURNED
+cdef Ended ENDED
 cdef long long tasks_made
 
 cdef int PENDING
@@ -31,6 +31,8 @@ cdef class Task(Future):
 
     cdef _drive(self, LoopState loop, coro, name, context)
 
+    cdef _enrol(self)
+
     @cython.locals(loop=LoopState)
     cdef _run(self)
 
@@ -39,7 +41,7 @@ cdef class Task(Future):
     @cython.locals(awaited=Future)
     cdef _step(self)
 
-    cdef _raised(self, error)
+    cdef _ended(self)
 
     cdef _await_foreign(self, outcome)
 

@@ -29,17 +29,16 @@ from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from . import native
-from .debugging import leave_out_own_frames
+from .ended import Ended
 from .future import Future
 from .registry import UNFINISHED_IS_BOOK, current_tasks, enrol, strike, swap_current, unfinished
-from .returned import Returned
 from .states import FINISHED, PENDING
 
 if TYPE_CHECKING:
     from .state import LoopState
 
-#: Holds what a coroutine returned for the moment between its last step and the task's end.
-RETURNED = Returned()
+#: Holds how a coroutine ended for the moment between its last step and the task's end.
+ENDED = Ended()
 
 #: Since Python 3.13, withdrawing the last request to cancel withdraws a cancellation not yet delivered, too.
 UNCANCEL_FORGETS = sys.version_info >= (3, 13)
@@ -77,9 +76,11 @@ class Task(Future):
     ) -> None:
         self._drive(asyncio.get_event_loop() if loop is None else loop, coro, name, context)
         if eager_start and self._loop.is_running():
+            self._enrol()
             self._start_eagerly()
         else:
             self._ready.push(self)
+            self._enrol()
 
     def _drive(self, loop: Any, coro: Any, name: object, context: Context | None) -> None:
         """Set everything up but the first step."""
@@ -102,6 +103,9 @@ class Task(Future):
         else:
             self._name = str(name)
         self._context = native.copy_context() if context is None else context
+
+    def _enrol(self) -> None:
+        """Be known to ``all_tasks``, and referred to, until done. Not before the first step is sure to come."""
         self._log_destroy_pending = True
         unfinished.add(self)
         if not UNFINISHED_IS_BOOK:
@@ -153,25 +157,14 @@ class Task(Future):
             if not isinstance(error, CancelledError):
                 error = self._make_cancelled_error()
             self._must_cancel = False
-        try:
-            if error is None:
-                outcome = native.step(self._context, self._coro, RETURNED)
-            else:
-                outcome = native.throw(self._context, self._coro, error, RETURNED)
-        except BaseException as raised:
-            self._raised(raised)
-            return
+        if error is None:
+            outcome = native.step(self._context, self._coro, ENDED)
+        else:
+            outcome = native.throw(self._context, self._coro, error, ENDED)
         if outcome is None:
             self._ready.push(self)
-        elif outcome is RETURNED:
-            value = RETURNED.take()
-            if self._must_cancel:
-                # cancel() came during the last step: the coroutine never heard of it, whoever awaits this does.
-                self._must_cancel = False
-                Future.cancel(self, self._cancel_message)
-            else:
-                self._result = value
-                self._finish(FINISHED)
+        elif outcome is ENDED:
+            self._ended()
         elif isinstance(outcome, Future):
             awaited = outcome
             if awaited._asyncio_future_blocking and awaited._loop is self._loop and awaited is not self:
@@ -185,12 +178,22 @@ class Task(Future):
         else:
             self._await_foreign(outcome)
 
-    def _raised(self, error: BaseException) -> None:
-        """The coroutine ended with ``error``. Its traceback begins with the coroutine, not with the loop."""
-        leave_out_own_frames(error)
-        if isinstance(error, CancelledError):
+    def _ended(self) -> None:
+        """The coroutine returned or raised."""
+        error = ENDED.take_error()
+        value = ENDED.take_value()
+        if error is None:
+            if self._must_cancel:
+                # cancel() came during the last step: the coroutine never heard of it, whoever awaits this does.
+                self._must_cancel = False
+                Future.cancel(self, self._cancel_message)
+            else:
+                self._result = value
+                self._finish(FINISHED)
+        elif isinstance(error, CancelledError):
             self._cancelled_exc = error
-            Future.cancel(self, self._cancel_message)
+            # No message: it may be that of an earlier request, which the coroutine has swallowed.
+            Future.cancel(self, None)
         else:
             self._fail(error)
             if isinstance(error, (KeyboardInterrupt, SystemExit)):
@@ -225,9 +228,9 @@ class Task(Future):
         unfinished.discard(self)
         if not UNFINISHED_IS_BOOK:
             strike(self)
+        Future._finish(self, status)
         if self._loop._observed:
             self._loop._probes.task_done(self)
-        Future._finish(self, status)
 
     # -- for whoever holds it -----------------------------------------------------------------------------------
 
@@ -292,7 +295,11 @@ class Task(Future):
         return f"<{type(self).__name__} {' '.join(words)}>"
 
     def __del__(self) -> None:
-        if self._status == PENDING and self._log_destroy_pending:
+        try:
+            lost = self._log_destroy_pending and self._status == PENDING
+        except AttributeError:  # in plain Python, when __init__ refused its arguments
+            return
+        if lost:
             trouble = {"task": self, "message": "Task was destroyed but it is pending!"}
             if self._source_traceback:
                 trouble["source_traceback"] = self._source_traceback
@@ -306,4 +313,5 @@ def new_task(loop: Any, coro: Any, name: object, context: Context | None) -> Tas
     task = Task.__new__(Task)
     task._drive(loop, coro, name, context)
     task._ready.push(task)
+    task._enrol()
     return task

@@ -62,7 +62,12 @@ class ExceptionHandler(LoopCore):
             self._report(context)
             return
         try:
-            handler(self, context)
+            # As in asyncio since Python 3.12: in the context of what it is about.
+            about = context.get("task") or context.get("future") or context.get("handle")
+            if about is not None and hasattr(about, "get_context"):
+                about.get_context().run(handler, self, context)
+            else:
+                handler(self, context)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:

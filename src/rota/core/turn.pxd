@@ -39,12 +39,12 @@ cdef class LoopCore(LoopState):
 
     cpdef _run_turns(self)
 
-    @cython.locals(ready=Ready, runnable=Runnable, count=Py_ssize_t)
+    @cython.locals(ready=Ready, runnable=Runnable, count=Py_ssize_t, now=double)
     cdef bint _turn(self) except -1
 
     cdef _leave_task(self)
 
-    @cython.locals(leaving=list, runnable=Runnable)
+    @cython.locals(leaving=list, runnable=Runnable, count=Py_ssize_t)
     cdef _end_turn(self)
 
     @cython.locals(timeout=double, when=double, now=double)

@@ -8,8 +8,9 @@ A turn is three steps, always in this order:
 3. look at the waiting (poll), and move those that are done to ready: file descriptors, then timers that are due,
    then calls from other threads.
 
-With nobody ready, the third step sleeps until somebody is. While somebody is ready, it is skipped for a few turns
-(``limits.POLL_EVERY_*``): a poll is a system call, and most turns of a busy loop would find nothing.
+With nobody ready, the third step sleeps until somebody is. While somebody is ready, the look at the file descriptors
+is skipped for a few turns (``limits.POLL_EVERY_*``): it is a system call, and most turns of a busy loop would find
+nothing. Timers and the calls of other threads cost none, so every turn moves those.
 
 :class:`LoopCore` is the compiled half of a loop. The poller and the waker are handed to it; it never asks what a file
 descriptor is. ``_parked`` is true while the loop sleeps, or is about to: a call from another thread wakes it only
@@ -156,10 +157,12 @@ class LoopCore(LoopState):
         # Move what is done from waiting to ready.
         if ready._count:
             self._unpolled += 1
-            if (
-                self._unpolled < POLL_EVERY_TURNS
-                and self._clock.time() - self._polled_at < POLL_EVERY_SECONDS
-            ):
+            now = self._clock.time()
+            if self._unpolled < POLL_EVERY_TURNS and now - self._polled_at < POLL_EVERY_SECONDS:
+                # No system call this time, but timers and the calls of other threads need none.
+                self._timers.move_due(now, ready)
+                if self._inbox:
+                    self._take_inbox()
                 return False
         self._poll()
         return False
@@ -172,21 +175,28 @@ class LoopCore(LoopState):
     def _end_turn(self) -> None:
         leaving = self._turn_end
         self._turn_end = []
-        for runnable in leaving:
-            runnable._run()
+        count = 0
+        try:
+            for runnable in leaving:
+                count += 1
+                runnable._run()
+        finally:
+            if count < len(leaving):
+                # An interrupt: the others are still to come.
+                self._turn_end = leaving[count:] + self._turn_end
 
     def _poll(self) -> None:
         """Move what is done from waiting to ready; sleep for it if nobody is ready."""
         timeout = 0.0
-        if not self._ready._count and not self._stopping:
-            timeout = -1.0
-            when = self._timers.next_when()
-            if when != NEVER:
-                timeout = self._clock.until(when)
-                timeout = min(timeout, POLL_LONGEST)
+        # A write that came out of the end of the turn, from resume_writing, leaves at the end of the next one.
+        if not self._ready._count and not self._stopping and not self._turn_end:
             self._parked = True
-            if self._inbox:
-                timeout = 0.0
+            if not self._inbox:
+                timeout = -1.0
+                when = self._timers.next_when()
+                if when != NEVER:
+                    timeout = self._clock.until(when)
+                    timeout = min(timeout, POLL_LONGEST)
         try:
             if self._observed:
                 self._poll_observed(timeout)

@@ -1,12 +1,13 @@
 """Pipes, FIFOs, terminals and sockets that are used one way: transports that only read or only write.
 
 Plain Python: a pipe is used per process, not per packet of a server. The file belongs to the transport, which closes
-it.
+it. Callbacks run in the context in which the transport was made, as those of a socket do.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import stat
 import warnings
@@ -65,6 +66,7 @@ class Pipe(asyncio.transports._FlowControlMixin):
         self._file = pipe
         self._closing = False
         self._protocol = protocol
+        self._context = contextvars.copy_context()
         os.set_blocking(self._fd, False)
 
     def get_protocol(self) -> Any:
@@ -78,7 +80,7 @@ class Pipe(asyncio.transports._FlowControlMixin):
 
     def _open(self, opened: Any, begin: Callable[[], None]) -> None:
         """In the next turn: tell the protocol, ``begin``, and finish ``opened``."""
-        self._loop.call_soon(self._protocol.connection_made, self)
+        self._loop.call_soon(self._protocol.connection_made, self, context=self._context)
         self._loop.call_soon(begin)
         self._loop.call_soon(finish, opened)
 
@@ -93,7 +95,7 @@ class Pipe(asyncio.transports._FlowControlMixin):
         raise NotImplementedError
 
     def _lose(self, error: BaseException | None) -> None:
-        self._loop.call_soon(self._call_connection_lost, error)
+        self._loop.call_soon(self._call_connection_lost, error, context=self._context)
 
     def _call_connection_lost(self, error: BaseException | None) -> None:
         try:
@@ -124,7 +126,7 @@ class ReadPipe(Pipe, asyncio.ReadTransport):
 
     def _start(self) -> None:
         if not (self._closing or self._paused):
-            self._loop._poller.add_reader(self._fd, Handle(self._read, (), self._loop))
+            self._loop._poller.add_reader(self._fd, Handle(self._read, (), self._loop, self._context))
 
     def _stop(self) -> None:
         self._loop._poller.remove_reader(self._fd)
@@ -144,7 +146,7 @@ class ReadPipe(Pipe, asyncio.ReadTransport):
             return
         self._closing = True
         self._stop()
-        self._loop.call_soon(self._protocol.eof_received)
+        self._loop.call_soon(self._protocol.eof_received, context=self._context)
         self._lose(None)
 
     def pause_reading(self) -> None:
@@ -176,6 +178,7 @@ class WritePipe(Pipe, asyncio.WriteTransport):
     def __init__(self, loop: Lifecycle, pipe: Any, protocol: Any, opened: Any) -> None:
         super().__init__(loop, pipe, protocol)
         self._out = bytearray()
+        self._ended = False  # connection_lost is on its way
         self._writes_lost = 0
         self._open(opened, self._start)
 
@@ -183,7 +186,7 @@ class WritePipe(Pipe, asyncio.WriteTransport):
         # The end for writing becomes readable when nobody reads any more. A terminal is readable when somebody
         # types, which says nothing.
         if not (stat.S_ISCHR(self._mode) or self._closing):
-            self._loop._poller.add_reader(self._fd, Handle(self._hung_up, (), self._loop))
+            self._loop._poller.add_reader(self._fd, Handle(self._hung_up, (), self._loop, self._context))
 
     def _hung_up(self) -> None:
         if self._out:
@@ -206,6 +209,8 @@ class WritePipe(Pipe, asyncio.WriteTransport):
         self._out += data
         if not waiting:
             self._flush()
+            if self._out:
+                self._loop._poller.add_writer(self._fd, Handle(self._flush_more, (), self._loop, self._context))
         self._maybe_pause_protocol()  # type: ignore[attr-defined]
 
     def _flush(self) -> None:
@@ -214,19 +219,18 @@ class WritePipe(Pipe, asyncio.WriteTransport):
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError as error:
-            self._out.clear()
             self._fatal_error(error, "Fatal write error on pipe transport")
             return
         del self._out[:sent]
-        if self._out:
-            self._loop._poller.add_writer(self._fd, Handle(self._flush_more, (), self._loop))
 
     def _flush_more(self) -> None:
+        if self._ended:
+            return
         self._flush()
-        if not self._out and self._file is not None:
+        if not (self._out or self._ended):
             self._loop._poller.remove_writer(self._fd)
             self._maybe_resume_protocol()  # type: ignore[attr-defined]
-            if self._closing:
+            if self._closing and not self._out:
                 self._end(None)
 
     def get_write_buffer_size(self) -> int:
@@ -258,8 +262,10 @@ class WritePipe(Pipe, asyncio.WriteTransport):
             self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
-        self._loop._poller.remove_reader(self._fd)
-        self._lose(error)
+        if not self._ended:
+            self._ended = True
+            self._loop._poller.remove_reader(self._fd)
+            self._lose(error)
 
 
 def finish(opened: Any) -> None:

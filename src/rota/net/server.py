@@ -165,7 +165,7 @@ class Server(asyncio.AbstractServer):
 
     def _accept(self, sock: socket.socket) -> None:
         """Take the connections that wait, as many as the kernel may keep waiting: others have their turn, too."""
-        for _ in range(self._backlog):
+        for _ in range(max(1, self._backlog)):
             try:
                 connection, address = sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

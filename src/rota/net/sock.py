@@ -10,18 +10,20 @@ import os
 import socket
 from typing import Any
 
-from .descriptors import Descriptors
+from ..core.handle import Handle
+from .descriptors import Descriptors, replace
 from .dns import Names
+from .tls import check_plain
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
 
 class SocketCalls(Descriptors, Names):
-    """Socket calls that wait on the loop. In debug mode a blocking socket raises ValueError."""
+    """Socket calls that wait on the loop. A TLS socket raises TypeError, in debug mode a blocking one ValueError."""
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """At most ``n`` bytes; empty at the end of the stream."""
-        self._check_nonblocking(sock)
+        self._check_usable(sock)
         while True:
             try:
                 return sock.recv(n)
@@ -30,7 +32,7 @@ class SocketCalls(Descriptors, Names):
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Read into ``buf``; how many bytes."""
-        self._check_nonblocking(sock)
+        self._check_usable(sock)
         while True:
             try:
                 return sock.recv_into(buf)
@@ -39,7 +41,7 @@ class SocketCalls(Descriptors, Names):
 
     async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
         """One datagram and its sender."""
-        self._check_nonblocking(sock)
+        self._check_usable(sock)
         while True:
             try:
                 return sock.recvfrom(bufsize)
@@ -48,7 +50,7 @@ class SocketCalls(Descriptors, Names):
 
     async def sock_recvfrom_into(self, sock: socket.socket, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
         """One datagram into ``buf``; how many bytes, and its sender."""
-        self._check_nonblocking(sock)
+        self._check_usable(sock)
         while True:
             try:
                 return sock.recvfrom_into(buf, nbytes or len(buf))
@@ -57,7 +59,7 @@ class SocketCalls(Descriptors, Names):
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
         """Send all of ``data``. When this raises, nobody knows how much has left."""
-        self._check_nonblocking(sock)
+        self._check_usable(sock)
         rest = memoryview(data).cast("B")
         while rest:
             try:
@@ -67,7 +69,7 @@ class SocketCalls(Descriptors, Names):
 
     async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
         """Send one datagram; how many bytes."""
-        self._check_nonblocking(sock)
+        self._check_usable(sock)
         while True:
             try:
                 return sock.sendto(data, address)
@@ -76,7 +78,7 @@ class SocketCalls(Descriptors, Names):
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Connect; a host name is looked up first."""
-        self._check_nonblocking(sock)
+        self._check_usable(sock)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             found = await self.getaddrinfo(
                 *address[:2], family=sock.family, type=sock.type, proto=sock.proto
@@ -99,7 +101,7 @@ class SocketCalls(Descriptors, Names):
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         """A connection, non-blocking, and its peer's address."""
-        self._check_nonblocking(sock)
+        self._check_usable(sock)
         while True:
             try:
                 connection, address = sock.accept()
@@ -110,21 +112,26 @@ class SocketCalls(Descriptors, Names):
                 return connection, address
 
     async def _readable(self, sock: socket.socket) -> None:
-        await self._wait_for(sock.fileno(), self.add_reader, self._poller.remove_reader)
+        await self._wait_for(sock.fileno(), 0, self._poller.add_reader, self._poller.remove_reader)
 
     async def _writable(self, sock: socket.socket) -> None:
-        await self._wait_for(sock.fileno(), self.add_writer, self._poller.remove_writer)
+        await self._wait_for(sock.fileno(), 1, self._poller.add_writer, self._poller.remove_writer)
 
-    async def _wait_for(self, fd: int, add: Any, remove: Any) -> None:
+    async def _wait_for(self, fd: int, side: int, add: Any, remove: Any) -> None:
         """Wait until ``fd`` can be used, and leave nothing with the poller, cancelled or not."""
+        self._check_free(fd)
         usable = self.create_future()
-        add(fd, finish, usable)
+        handle = Handle(finish, (usable,), self)
+        replace(add(fd, handle))
         try:
             await usable
         finally:
-            remove(fd)
+            # Unless another call has taken over meanwhile.
+            if self._poller.who_waits(fd)[side] is handle:
+                remove(fd)
 
-    def _check_nonblocking(self, sock: socket.socket) -> None:
+    def _check_usable(self, sock: socket.socket) -> None:
+        check_plain(sock)
         if self.get_debug() and sock.gettimeout() != 0:
             raise ValueError("the socket must be non-blocking")
 

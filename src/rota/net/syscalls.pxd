@@ -130,6 +130,7 @@ cdef extern from *:
 cdef inline int wait(object epoll, int fd, Watches watches, double timeout, Ready ready) except -1:
     cdef epoll_event events[ROTA_POLL_EVENTS]
     cdef int index
+    cdef bint stale = False
     cdef int count = rota_wait(fd, events, timeout)
     if count < 0:
         if errno != EINTR:
@@ -139,9 +140,8 @@ cdef inline int wait(object epoll, int fd, Watches watches, double timeout, Read
         return 0
     for index in range(count):
         if not watches.fired(events[index].data.fd, events[index].events, ready):
-            # A duplicate of a closed file descriptor keeps the kernel's entry alive, and nobody here knows it.
-            epoll.unregister(events[index].data.fd)
-    return 0
+            stale = True
+    return stale
 
 
 cdef inline object recv(object sock, int fd):

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from .poller.watches import Watches
 
 
-def wait(epoll: select.epoll, fd: int, watches: Watches, timeout: float, ready: Ready) -> None:
-    """Sleep at most ``timeout`` seconds (negative: no bound) and move to ready whoever's file can be used."""
+def wait(epoll: select.epoll, fd: int, watches: Watches, timeout: float, ready: Ready) -> bool:
+    """Sleep at most ``timeout`` seconds (negative: no bound) and move to ready whoever's file can be used. True if the
+    kernel told of a file descriptor that nobody here knows.
+    """
+    stale = False
     for number, events in epoll.poll(None if timeout < 0 else timeout, limits.POLL_EVENTS):
         if not watches.fired(number, events, ready):
-            # A duplicate of a closed file descriptor keeps the kernel's entry alive, and nobody here knows it.
-            epoll.unregister(number)
+            stale = True
+    return stale
 
 
 def recv(sock: socket.socket, fd: int) -> bytes | None:

@@ -17,7 +17,7 @@ from typing import Any
 from .dns import AddressInfo
 from .server import Server, no_delay
 from .sock import SocketCalls
-from .tls import check_timeouts, context_of, tls_protocol
+from .tls import check_plain, check_timeouts, context_of, tls_protocol
 from .transport import SocketTransport
 
 BACKLOG = 100  # asyncio's default: connections that the kernel keeps until they are accepted
@@ -87,7 +87,8 @@ class Tcp(SocketCalls):
     ) -> socket.socket:
         """A socket connected to the first address that answers."""
         errors: list[OSError] = []
-        attempt = functools.partial(self._connect, local=local, errors=errors)
+        opened: list[socket.socket] = []
+        attempt = functools.partial(self._connect, local=local, errors=errors, opened=opened)
         sock: socket.socket | None = None
         if delay is None:
             for address in found:
@@ -97,9 +98,15 @@ class Tcp(SocketCalls):
                 except OSError:
                     continue
         else:
-            sock, _, _ = await staggered.staggered_race(
-                [functools.partial(attempt, address) for address in found], delay, loop=self  # type: ignore[arg-type]
-            )
+            try:
+                sock, _, _ = await staggered.staggered_race(
+                    [functools.partial(attempt, address) for address in found], delay, loop=self  # type: ignore[arg-type]
+                )
+            finally:
+                # The race forgets what it has when it is cancelled, and a second winner.
+                for other in opened:
+                    if other is not sock:
+                        other.close()
         if sock is not None:
             return sock
         try:
@@ -113,9 +120,13 @@ class Tcp(SocketCalls):
             errors.clear()
 
     async def _connect(
-        self, address: AddressInfo, local: list[AddressInfo] | None, errors: list[OSError]
+        self,
+        address: AddressInfo,
+        local: list[AddressInfo] | None,
+        errors: list[OSError],
+        opened: list[socket.socket],
     ) -> socket.socket:
-        """A socket connected to one address; its error is kept in ``errors`` and raised."""
+        """A socket connected to one address, kept in ``opened``; its error is kept in ``errors`` and raised."""
         family, kind, proto, _, peer = address
         sock: socket.socket | None = None
         try:
@@ -130,6 +141,7 @@ class Tcp(SocketCalls):
             if isinstance(error, OSError):
                 errors.append(error)
             raise
+        opened.append(sock)
         return sock
 
     async def _open_client(
@@ -239,7 +251,8 @@ class Tcp(SocketCalls):
 
 
 def check_stream(sock: socket.socket) -> None:
-    """Raise ValueError unless ``sock`` is a stream socket."""
+    """Raise ValueError unless ``sock`` is a stream socket, TypeError if it does TLS by itself."""
+    check_plain(sock)
     if sock.type != socket.SOCK_STREAM:
         raise ValueError(f"A Stream Socket was expected, got {sock!r}")
 
@@ -268,7 +281,7 @@ def bind_first(sock: socket.socket, family: int, local: list[AddressInfo]) -> No
         except OSError as raised:
             text = f"error while attempting to bind on address {info[4]!r}: {str(raised.strerror).lower()}"
             error = OSError(raised.errno, text)
-    raise error or OSError(f"no matching local address with family={family} found")
+    raise error or OSError(f"no matching local address with {family=} found")
 
 
 def bind_all(

@@ -6,6 +6,7 @@ That protocol is a BufferedProtocol to the socket's transport and a transport to
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from asyncio import sslproto
 from typing import Any
@@ -19,8 +20,15 @@ def context_of(given: ssl.SSLContext | bool | None, server_side: bool) -> ssl.SS
         return given
     if given is True and not server_side:
         return ssl.create_default_context()
-    what = "server_side" if server_side else "client"
-    raise TypeError(f"ssl argument must be an SSLContext{'' if server_side else ' or True'}, got {given!r} ({what})")
+    if server_side:
+        raise TypeError("ssl argument must be an SSLContext or None")
+    raise TypeError(f"ssl argument must be an SSLContext or True, got {given!r}")
+
+
+def check_plain(sock: socket.socket) -> None:
+    """Raise TypeError for a socket that does TLS by itself: it can be ready though the kernel has nothing."""
+    if isinstance(sock, ssl.SSLSocket):
+        raise TypeError("Socket cannot be of type SSLSocket")
 
 
 def check_timeouts(given: Any, handshake: float | None, shutdown: float | None) -> None:

@@ -153,7 +153,9 @@ class SocketTransport(Runnable):
             return
         try:
             data = syscalls.recv(self._sock, self._fd)  # type: ignore[arg-type]
-        except OSError as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._fatal_error(error, "Fatal read error on socket transport")
             return
         if data is None:
@@ -181,7 +183,9 @@ class SocketTransport(Runnable):
             return
         try:
             size = syscalls.recv_into(self._sock, self._fd, buffer)  # type: ignore[arg-type]
-        except OSError as error:
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
             self._fatal_error(error, "Fatal read error on socket transport")
             return
         if size < 0:

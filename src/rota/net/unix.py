@@ -8,12 +8,36 @@ import os
 import socket
 import ssl as ssl_module
 import stat
+import sys
+from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
 from .server import Server
 from .tcp import BACKLOG, Tcp
-from .tls import check_timeouts, context_of
+from .tls import check_plain, check_timeouts, context_of
+
+#: Since Python 3.13, a server takes its file away.
+CLEANS_UP = sys.version_info >= (3, 13)
+
+
+class TidyServer(Server):
+    """A server that takes its file away when it is closed."""
+
+    def __init__(self, loop: Tcp, sockets: list[socket.socket], *rest: Any) -> None:
+        super().__init__(loop, sockets, *rest)
+        self._path: str | bytes = sockets[0].getsockname()
+        self._inode = inode_of(self._path)
+
+    def close(self) -> None:
+        inode, self._inode = self._inode, None
+        super().close()
+        # The path may be somebody else's by now.
+        if inode is not None and inode == inode_of(self._path):
+            try:
+                os.unlink(self._path)
+            except OSError as error:
+                logger.error("Unable to clean up listening UNIX socket %r: %r", self._path, error)
 
 
 class Unix(Tcp):
@@ -66,8 +90,10 @@ class Unix(Tcp):
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
         start_serving: bool = True,
+        cleanup_socket: bool = CLEANS_UP,
     ) -> Server:
-        """Listen on ``path``, in place of a socket that was left there, or on ``sock``.
+        """Listen on ``path``, in place of a socket that was left there, or on ``sock``. With ``cleanup_socket`` the
+        file goes when the server is closed, as is the default since Python 3.13.
 
         Raises OSError (EADDRINUSE) when something else than a socket is in the way.
         """
@@ -82,7 +108,8 @@ class Unix(Tcp):
         else:
             check_unix(sock)
         sock.setblocking(False)
-        server = Server(self, [sock], protocol_factory, context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout)
+        kind = TidyServer if cleanup_socket else Server
+        server = kind(self, [sock], protocol_factory, context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout)
         if start_serving:
             server._start_serving()
             await asyncio.sleep(0)
@@ -90,9 +117,20 @@ class Unix(Tcp):
 
 
 def check_unix(sock: socket.socket) -> None:
-    """Raise ValueError unless ``sock`` is a Unix stream socket."""
+    """Raise ValueError unless ``sock`` is a Unix stream socket, TypeError if it does TLS by itself."""
+    check_plain(sock)
     if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
         raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
+
+
+def inode_of(path: str | bytes) -> int | None:
+    """The number of the file at ``path``; None if there is none, or ``path`` is an abstract name."""
+    if not path or path[0] in (0, "\0"):
+        return None
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
 
 
 def bind_path(path: str | bytes) -> socket.socket:

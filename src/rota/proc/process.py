@@ -30,42 +30,45 @@ class Process(base_subprocess.BaseSubprocessTransport):
         self._proc = subprocess.Popen(
             args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **kwargs
         )
-        watch(self._loop, self._proc.pid, self._process_exited)
+        watch(self._loop, self._proc, self._process_exited)
 
 
-def watch(loop: Any, pid: int, ended: Callable[[int], None]) -> None:
-    """Call ``ended(returncode)`` on ``loop`` once the child ``pid`` has ended."""
+def watch(loop: Any, child: subprocess.Popen[bytes], ended: Callable[[int], None]) -> None:
+    """Call ``ended(returncode)`` on ``loop`` once ``child`` has ended."""
     try:
-        pidfd = os.pidfd_open(pid)
+        pidfd = os.pidfd_open(child.pid)
     except (AttributeError, OSError):
-        name = f"rota-waitpid-{pid}"
-        threading.Thread(target=wait_in_thread, args=(loop, pid, ended), name=name, daemon=True).start()
+        name = f"rota-waitpid-{child.pid}"
+        threading.Thread(target=wait_in_thread, args=(loop, child, ended), name=name, daemon=True).start()
         return
 
     def collect() -> None:
         loop._poller.remove_reader(pidfd)
         os.close(pidfd)
-        ended(wait(pid))
+        ended(wait(child))
 
     loop._poller.add_reader(pidfd, Handle(collect, (), loop))
 
 
-def wait_in_thread(loop: Any, pid: int, ended: Callable[[int], None]) -> None:
-    returncode = wait(pid)
+def wait_in_thread(loop: Any, child: subprocess.Popen[bytes], ended: Callable[[int], None]) -> None:
+    returncode = wait(child)
     try:
         loop.call_soon_threadsafe(ended, returncode)
     except RuntimeError:
         # The loop was closed before its child ended.
-        logger.warning("Loop %r that handles pid %r is closed", loop, pid)
+        logger.warning("Loop %r that handles pid %r is closed", loop, child.pid)
 
 
-def wait(pid: int) -> int:
-    """The return code of the child ``pid``, as :class:`subprocess.Popen` counts: negative for a signal."""
+def wait(child: subprocess.Popen[bytes]) -> int:
+    """The return code of ``child``, as :class:`subprocess.Popen` counts: negative for a signal."""
     try:
-        _, status = os.waitpid(pid, 0)
+        _, status = os.waitpid(child.pid, 0)
     except ChildProcessError:
+        if child.returncode is not None:
+            # Popen was faster: it has a look before it sends a signal.
+            return int(child.returncode)
         # SIGCHLD is ignored, or somebody waits for any child.
-        logger.warning("child process pid %d exit status already read: will report returncode %d", pid, UNKNOWN)
+        logger.warning("child process pid %d exit status already read: will report returncode %d", child.pid, UNKNOWN)
         return UNKNOWN
     return os.waitstatus_to_exitcode(status)
 

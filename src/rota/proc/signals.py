@@ -62,7 +62,19 @@ class Signals(Lifecycle):
     def _hear_nothing(self) -> None:
         """With no handler left, a loop that does not run need not be told of signals."""
         if not self._signal_handlers and not self.is_running():
-            signal.set_wakeup_fd(-1)
+            heard = signal.set_wakeup_fd(-1)
+            if heard not in (-1, self._waker.fileno()):
+                # Another loop's, which runs.
+                signal.set_wakeup_fd(heard, warn_on_full_buffer=False)
+
+    def _stop_hearing(self, previous: int) -> None:
+        """With a handler, a signal that comes from now on waits for the next run; without, nobody waits for it here."""
+        own = self._waker.fileno()
+        if self._signal_handlers:
+            previous = own
+        elif previous == own:
+            previous = -1
+        super()._stop_hearing(previous)
 
     def _signal_came(self, sig: int) -> None:
         handle = self._signal_handlers.get(sig)

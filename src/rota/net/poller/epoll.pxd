@@ -31,6 +31,8 @@ cdef class Epoll:
     @cython.locals(watch=Watch)
     cpdef who_waits(self, int fd)
 
+    cdef _renew(self)
+
     cdef Watch _open_watch(self, int fd)
 
     cdef _ask(self, int fd, Watch watch, int event)

@@ -62,7 +62,8 @@ class Epoll:
         return previous
 
     def poll(self, timeout: float, ready: Ready) -> None:
-        syscalls.wait(self._epoll, self._fd, self._watches, timeout, ready)
+        if syscalls.wait(self._epoll, self._fd, self._watches, timeout, ready):
+            self._renew()
 
     def who_waits(self, fd: int) -> tuple[Runnable | None, Runnable | None]:
         watch = self._watches.find(fd)
@@ -76,6 +77,20 @@ class Epoll:
         self._watches.clear()
         self._epoll.close()
 
+    def _renew(self) -> None:
+        """Begin again with another epoll: this one goes on telling of a file descriptor that was closed while a
+        duplicate, in a child process perhaps, keeps its file open, and what is closed can't be unregistered.
+        """
+        self._epoll.close()
+        self._epoll = select.epoll()
+        self._fd = self._epoll.fileno()
+        for fd, reader, writer in list(self._watches):
+            try:
+                self._epoll.register(fd, (READ if reader is not None else 0) | (WRITE if writer is not None else 0))
+            except OSError:
+                # Closed, too.
+                self._watches.drop(fd)
+
     def _open_watch(self, fd: int) -> Watch:
         if self._closed:
             raise ValueError("this poller is closed")
@@ -83,7 +98,7 @@ class Epoll:
 
     def _ask(self, fd: int, watch: Watch, event: int) -> None:
         """Let the kernel tell of ``event`` too. It may have forgotten ``fd``, or know it from a former life: a file
-        descriptor can be closed and opened again without a word to anybody.
+        descriptor can be closed and opened again without a word to anybody. So it is told again, asked before or not.
         """
         if watch.mask < 0:
             try:
@@ -94,8 +109,6 @@ class Epoll:
                 self._watches.drop(fd)
                 raise
             watch.mask = event
-        elif watch.mask & event:
-            return
         else:
             try:
                 self._epoll.modify(fd, watch.mask | event)

@@ -59,6 +59,11 @@ class Selector:
             return None
         waiting: dict[int, Runnable] = key.data
         previous = waiting.get(event)
+        if previous is not None:
+            # The kernel may have forgotten ``fd``, closed and opened again, and modify() does not tell it again.
+            self._selector.unregister(fd)
+            self._selector.register(fd, key.events, {**waiting, event: runnable})
+            return previous
         self._selector.modify(fd, key.events | event, {**waiting, event: runnable})
         return previous
 

@@ -9,8 +9,8 @@ cdef int ABSENT
 
 cdef class Watch:
     cdef int mask
-    cdef Runnable reader
-    cdef Runnable writer
+    cdef readonly Runnable reader
+    cdef readonly Runnable writer
 
 
 cdef class Watches:

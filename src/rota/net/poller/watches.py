@@ -5,6 +5,7 @@ File descriptors are small numbers, handed out from below, so an index costs les
 
 from __future__ import annotations
 
+import os
 import select
 from collections.abc import Iterator
 
@@ -50,9 +51,11 @@ class Watches:
         return self._rows[fd] if 0 <= fd < len(self._rows) else None
 
     def make(self, fd: int) -> Watch:
-        """Who waits for ``fd``, made if nobody did. Raises ValueError for what is no file descriptor."""
+        """Who waits for ``fd``, made if nobody did. Raises ValueError or OSError for what is no file descriptor."""
         if fd < 0:
             raise ValueError(f"Invalid file descriptor: {fd}")
+        if fd >= len(self._rows):
+            os.fstat(fd)  # a wild number would make a table of its size
         while fd >= len(self._rows):
             self._rows.append(None)
         watch = self._rows[fd]

@@ -1,4 +1,0 @@
-cdef class Returned:
-    cdef object value
-
-    cdef object take(self)
