@@ -20,7 +20,7 @@ test:
 check: .venv/check
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/cython-lint --max-line-length 120 src
+	PATH="$(CURDIR)/.venv/bin:$$PATH" cython-lint --max-line-length 120 $$(git ls-files "src/*.pxd")
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -q tests/shape
 

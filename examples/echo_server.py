@@ -1,6 +1,6 @@
 """An echo server and a hundred clients, in one program: streams, tasks and a timeout.
 
-    python examples/echo_server.py
+python examples/echo_server.py
 """
 
 import asyncio

@@ -36,7 +36,6 @@ def test_one_that_was_looked_at_is_not(loop, reports, look):
     elif look == "exception":
         future.exception()
     elif look == "await":
-
         with pytest.raises(OSError):
             loop.run_until_complete(future)
     elif look == "log_traceback":

@@ -167,15 +167,12 @@ class Lifecycle(LoopCore):
             return
         closing = list(self._asyncgens)
         self._asyncgens.clear()
-        results = await asyncio.gather(
-            *[generator.aclose() for generator in closing], return_exceptions=True
-        )
+        results = await asyncio.gather(*[generator.aclose() for generator in closing], return_exceptions=True)
         for result, generator in zip(results, closing, strict=True):
             if isinstance(result, Exception):
                 self.call_exception_handler(
                     {
-                        "message": "an error occurred during closing of asynchronous generator "
-                        f"{generator!r}",
+                        "message": f"an error occurred during closing of asynchronous generator {generator!r}",
                         "exception": result,
                         "asyncgen": generator,
                     }

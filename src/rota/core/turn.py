@@ -255,9 +255,7 @@ class LoopCore(LoopState):
         self._ready.push(handle)
         return handle
 
-    def call_soon_threadsafe(
-        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> Handle:
+    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Handle:
         """``call_soon`` from another thread or from a signal handler."""
         if self._closed:
             refuse()
@@ -400,9 +398,7 @@ class LoopCore(LoopState):
 
     def _check_thread(self) -> None:
         if self._thread_id is not None and self._thread_id != get_ident():
-            raise RuntimeError(
-                "Non-thread-safe operation invoked on an event loop other than the current one"
-            )
+            raise RuntimeError("Non-thread-safe operation invoked on an event loop other than the current one")
 
     def _close_core(self) -> None:
         """Drop all that is ready or waits for a time, and refuse more."""

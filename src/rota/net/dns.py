@@ -50,9 +50,7 @@ class Names(Executor):
     ) -> list[AddressInfo]:
         """The stream addresses of ``(host, port, ...)``, at least one. Raises OSError if there is none."""
         host, port = address[:2]
-        found = await self.getaddrinfo(
-            host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags
-        )
+        found = await self.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
         if not found:
             raise OSError(f"getaddrinfo({host!r}) returned empty list")
         return found

@@ -80,9 +80,7 @@ class SocketCalls(Descriptors, Names):
         """Connect; a host name is looked up first."""
         self._check_usable(sock)
         if sock.family in (socket.AF_INET, socket.AF_INET6):
-            found = await self.getaddrinfo(
-                *address[:2], family=sock.family, type=sock.type, proto=sock.proto
-            )
+            found = await self.getaddrinfo(*address[:2], family=sock.family, type=sock.type, proto=sock.proto)
             if not found:
                 raise OSError(f"getaddrinfo({address[0]!r}) returned empty list")
             # Flow and scope are the caller's, where they were given; the resolver knows nothing of them.

@@ -100,7 +100,9 @@ class Tcp(SocketCalls):
         else:
             try:
                 sock, _, _ = await staggered.staggered_race(
-                    [functools.partial(attempt, address) for address in found], delay, loop=self  # type: ignore[arg-type]
+                    [functools.partial(attempt, address) for address in found],
+                    delay,
+                    loop=self,  # type: ignore[arg-type]
                 )
             finally:
                 # The race forgets what it has when it is cancelled, and a second winner.
@@ -241,9 +243,7 @@ class Tcp(SocketCalls):
             sockets = [sock]
         for listening in sockets:
             listening.setblocking(False)
-        server = Server(
-            self, sockets, protocol_factory, context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout
-        )
+        server = Server(self, sockets, protocol_factory, context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout)
         if start_serving:
             server._start_serving()
             await asyncio.sleep(0)

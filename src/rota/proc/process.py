@@ -24,9 +24,7 @@ UNKNOWN = 255  # the exit status of a child that somebody else has waited for, a
 class Process(base_subprocess.BaseSubprocessTransport):
     """A child and its pipes."""
 
-    def _start(
-        self, args: Any, shell: bool, stdin: Any, stdout: Any, stderr: Any, bufsize: int, **kwargs: Any
-    ) -> None:
+    def _start(self, args: Any, shell: bool, stdin: Any, stdout: Any, stderr: Any, bufsize: int, **kwargs: Any) -> None:
         self._proc = subprocess.Popen(
             args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **kwargs
         )
