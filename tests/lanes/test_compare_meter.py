@@ -11,7 +11,7 @@ import pytest
 
 from rota.lanes.compare.meter import Cost, Meter, peak_memory
 from rota.lanes.compare.tally import Tally, most_at_once
-from rota.lanes.compare.units import megabytes, seconds
+from rota.lanes.compare.units import in_lines, megabytes, seconds
 
 
 def spin(cpu: float) -> None:
@@ -116,3 +116,7 @@ def test_seconds_as_a_person_reads_them(value: float, text: str) -> None:
 
 def test_megabytes() -> None:
     assert megabytes(23_456_789) == "23.5 MB"
+
+
+def test_a_number_and_its_unit_stay_on_one_line() -> None:
+    assert in_lines("it took 4.07 s, on 12.5 us of CPU", 12) == ["it took", "4.07 s, on", "12.5 us of", "CPU"]

@@ -11,12 +11,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from html import escape
-from textwrap import wrap
 
 from ...errors import RotaError, UsageError
 from .report import Comparison, Report, Run
 from .table import marks
-from .units import seconds
+from .units import in_lines, seconds
 
 WIDTH = 960
 MARGIN = 32
@@ -116,7 +115,7 @@ def panel(comparison: Comparison, top: float) -> tuple[str, float]:
         f'<line class="rule" x1="{MARGIN}" y1="{top + 2}" x2="{WIDTH - MARGIN}" y2="{top + 2}"/>',
         f'<text class="title" x="{MARGIN}" y="{y}">{escape(comparison.title)}</text>',
     ]
-    for line in wrap(comparison.verdict.sentence, VERDICT_CHARACTERS):
+    for line in in_lines(comparison.verdict.sentence, VERDICT_CHARACTERS):
         y += LINE
         parts.append(f'<text class="text" x="{MARGIN}" y="{y}">{escape(line)}</text>')
     y += 18

@@ -6,10 +6,9 @@ Colour only where ``style`` allows it, which is for the caller to find out; the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from textwrap import fill
 
 from .report import Comparison, Run, Verdict
-from .units import megabytes, seconds
+from .units import in_lines, megabytes, seconds
 
 HEAD = ("model", "wall", "speed", "cpu", "core wait", "start", "memory", "in flight", "switches", "items")
 
@@ -44,13 +43,17 @@ def table(comparison: Comparison, style: bool) -> str:
         elif style and run is not None and run.model == comparison.verdict.winner:
             line = GREEN + line + PLAIN
         lines.append("  " + line)
-    text = fill(comparison.verdict.sentence, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    text = indented(comparison.verdict.sentence)
     return "\n".join((*lines, "", BOLD + text + PLAIN if style else text))
 
 
 def legend(style: bool) -> str:
-    text = fill(LEGEND, WIDTH, initial_indent="  ", subsequent_indent="  ")
+    text = indented(LEGEND)
     return DIM + text + PLAIN if style else text
+
+
+def indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in in_lines(text, WIDTH - 2))
 
 
 def cells(run: Run, sync: Run | None) -> Sequence[str]:

@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from textwrap import wrap
+
+UNBROKEN = "\N{NO-BREAK SPACE}"
+
+
+def in_lines(sentence: str, width: int) -> list[str]:
+    """``sentence`` in lines of at most ``width`` characters; a number and its unit stay together."""
+    whole = re.sub(r"(?<=\d) (?=(?:us|ms|s|MB)\b)", UNBROKEN, sentence)
+    return [line.replace(UNBROKEN, " ") for line in wrap(whole, width)]
+
 
 def seconds(value: float) -> str:
     """``0.0000125`` is "12.5 us", ``0.25`` is "250 ms", ``2.5`` is "2.50 s"."""
