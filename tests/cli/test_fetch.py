@@ -52,14 +52,15 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    daemon_threads = True
+    daemon_threads = False  # so that leaving it waits for them
 
     def handle_error(self, *_: object) -> None:
         """A client that hangs up is part of the tests."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def server() -> Iterator[str]:
+    """Its address. Leaving the server joins the threads of its connections."""
     with Server(("127.0.0.1", 0), Handler) as running:
         thread = threading.Thread(target=running.serve_forever, args=(0.01,))
         thread.start()

@@ -1,8 +1,9 @@
-"""A protocol that writes down what it is told, and waiting for it."""
+"""A protocol that writes down what it is told, waiting for it, and the other end of the wire."""
 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -66,3 +67,40 @@ def troubles() -> list[dict[str, Any]]:
     told: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: told.append(context))
     return told
+
+
+async def fill(transport: asyncio.Transport) -> int:
+    """Write, with limits out of reach, until the kernel takes no more; how many bytes are left."""
+    transport.set_write_buffer_limits(high=1 << 24, low=0)
+    while not transport.get_write_buffer_size():
+        transport.write(bytes(1 << 20))
+        await turns(3)
+    return transport.get_write_buffer_size()
+
+
+class Kept:
+    """A protocol factory that keeps what it makes."""
+
+    def __init__(self, factory=Recorder):
+        self.factory = factory
+        self.protocols = []
+
+    def __call__(self):
+        self.protocols.append(self.factory())
+        return self.protocols[-1]
+
+    def made(self, count=1):
+        return len(self.protocols) == count and all(protocol.events for protocol in self.protocols)
+
+
+def read_all(sock: socket.socket, size: int = 1 << 20) -> bytes:
+    """Whatever is there now."""
+    found = bytearray()
+    while True:
+        try:
+            data = sock.recv(size)
+        except BlockingIOError:
+            return bytes(found)
+        if not data:
+            return bytes(found)
+        found += data

@@ -89,9 +89,10 @@ def test_several_different_errors_are_told_in_one(run_real, refusing, names):
     run_real(main())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="all_errors came with Python 3.12")
 @pytest.mark.parametrize("delay", [None, 0.25])
-def test_all_errors_come_as_a_group(run_real, refusing, names, delay):
+def test_all_errors_come_as_a_group(run_real, refusing, names, kind, delay):
+    if kind == "asyncio" and sys.version_info < (3, 12):
+        pytest.skip("asyncio has all_errors since Python 3.12")
     names["several.test"] = ["127.0.0.1", "127.0.0.2"]
 
     async def main():
@@ -185,7 +186,6 @@ def test_a_local_address_in_use_is_named(run_real, listening):
     run_real(main())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="UnboundLocalError in asyncio 3.11")
 def test_a_local_address_of_another_family_is_refused(run_real, listening):
     async def main():
         with pytest.raises(OSError) as raised:

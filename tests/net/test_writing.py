@@ -1,4 +1,4 @@
-"""What the program writes reaches the peer, whole and in order; the protocol is told when it is too much."""
+"""What the program writes reaches the peer, whole and in order."""
 
 from __future__ import annotations
 
@@ -10,31 +10,9 @@ import struct
 import pytest
 
 from .conftest import ROTA
-from .recorder import Recorder, troubles, turns, until
+from .recorder import Recorder, fill, read_all, turns, until
 
 DATA_SEGMENTS_OUT = 156  # where Linux's struct tcp_info has tcpi_data_segs_out
-
-
-def read_all(sock: socket.socket, size: int = 1 << 20) -> bytes:
-    """Whatever is there now."""
-    found = bytearray()
-    while True:
-        try:
-            data = sock.recv(size)
-        except BlockingIOError:
-            return bytes(found)
-        if not data:
-            return bytes(found)
-        found += data
-
-
-async def fill(transport: asyncio.Transport) -> int:
-    """Write, with limits out of reach, until the kernel takes no more; how many bytes are left."""
-    transport.set_write_buffer_limits(high=1 << 24, low=0)
-    while not transport.get_write_buffer_size():
-        transport.write(bytes(1 << 20))
-        await turns(3)
-    return transport.get_write_buffer_size()
 
 
 def test_writes_arrive_in_order(run_real, pair):
@@ -168,160 +146,6 @@ def test_what_is_written_outside_a_running_loop_leaves_when_it_runs(new_loop, pa
     transport.close()
     loop.run_until_complete(protocol.lost)
     loop.close()
-
-
-def test_the_protocol_is_paused_above_the_high_mark_and_resumed_at_the_low_one(run_real, pair):
-    sizes = []
-
-    class Sizes(Recorder):
-        def pause_writing(self):
-            super().pause_writing()
-            sizes.append(self.transport.get_write_buffer_size())
-
-        def resume_writing(self):
-            super().resume_writing()
-            sizes.append(self.transport.get_write_buffer_size())
-
-    async def main():
-        ours, theirs = pair
-        transport, protocol = await asyncio.get_running_loop().create_connection(Sizes, sock=ours)
-        left = await fill(transport)
-        transport.set_write_buffer_limits(high=left + 10, low=left // 2)
-        assert transport.get_write_buffer_limits() == (left // 2, left + 10)
-        transport.write(bytes(10))
-        assert protocol.events == ["made"]
-        transport.write(b"1")
-        assert protocol.events == ["made", "pause"]
-        transport.write(bytes(1000))
-        assert protocol.events == ["made", "pause"]
-        while "resume" not in protocol.events:
-            before = transport.get_write_buffer_size()
-            theirs.recv(1000)
-            await turns(3)
-        assert sizes[0] == left + 11
-        assert sizes[1] <= left // 2 < before
-        assert protocol.events == ["made", "pause", "resume"]
-        transport.abort()
-        await protocol.lost
-        assert protocol.events == ["made", "pause", "resume", "lost"]
-
-    run_real(main())
-
-
-def test_lower_limits_pause_at_once_what_is_above_them(run_real, pair):
-    async def main():
-        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
-        left = await fill(transport)
-        transport.set_write_buffer_limits(high=left)
-        assert protocol.events == ["made"]
-        transport.set_write_buffer_limits(high=left - 1)
-        assert protocol.events == ["made", "pause"]
-        transport.abort()
-        await protocol.lost
-
-    run_real(main())
-
-
-@pytest.mark.parametrize(
-    ("given", "limits"),
-    [
-        ({}, (16 * 1024, 64 * 1024)),
-        ({"high": 1000}, (250, 1000)),
-        ({"low": 1000}, (1000, 4000)),
-        ({"high": 0}, (0, 0)),
-        ({"high": 7, "low": 7}, (7, 7)),
-    ],
-)
-def test_one_limit_follows_from_the_other(run_real, pair, given, limits):
-    async def main():
-        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
-        assert transport.get_write_buffer_limits() == (16 * 1024, 64 * 1024)
-        transport.set_write_buffer_limits(**given)
-        assert transport.get_write_buffer_limits() == limits
-        transport.close()
-        await protocol.lost
-
-    run_real(main())
-
-
-@pytest.mark.parametrize(
-    ("given", "text"),
-    [
-        ({"high": 0, "low": 1}, "high (0) must be >= low (1) must be >= 0"),
-        ({"high": -1}, "high (-1) must be >= low (-1) must be >= 0"),
-        ({"low": -1}, "high (-4) must be >= low (-1) must be >= 0"),
-    ],
-)
-def test_limits_that_contradict_each_other_are_refused(run_real, pair, given, text):
-    async def main():
-        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
-        with pytest.raises(ValueError) as raised:
-            transport.set_write_buffer_limits(**given)
-        assert str(raised.value) == text
-        assert transport.get_write_buffer_limits() == (16 * 1024, 64 * 1024)
-        transport.close()
-        await protocol.lost
-
-    run_real(main())
-
-
-@pytest.mark.parametrize("high", [0, 10, 100_000])
-def test_a_protocol_that_writes_when_it_may_go_on_sends_all(run_real, pair, high):
-    """Out of resume_writing, which may come at any place of a turn; then the loop has nothing but to sleep."""
-
-    class Producer(Recorder):
-        rest = 200
-
-        def produce(self):
-            while self.rest and self.events[-1] != "pause":
-                self.rest -= 1
-                self.transport.write(b"x" * 1000)
-
-        def resume_writing(self):
-            super().resume_writing()
-            self.produce()
-
-    def take():
-        theirs = pair[1]
-        theirs.settimeout(5)
-        found = 0
-        while found < 200_000:
-            found += len(theirs.recv(1000))
-        return found
-
-    async def main():
-        transport, protocol = await asyncio.get_running_loop().create_connection(Producer, sock=pair[0])
-        transport.set_write_buffer_limits(high=high)
-        protocol.produce()
-        assert await asyncio.to_thread(take) == 200_000
-        transport.close()
-        assert await protocol.lost is None
-
-    run_real(main())
-
-
-@pytest.mark.parametrize("name", ["pause_writing", "resume_writing"])
-def test_a_flow_control_callback_that_raises_is_reported_and_the_connection_goes_on(run_real, pair, name):
-    def fail(self):
-        raise ZeroDivisionError(name)
-
-    async def main():
-        told = troubles()
-        ours, theirs = pair
-        factory = type("Broken", (Recorder,), {name: fail})
-        transport, protocol = await asyncio.get_running_loop().create_connection(factory, sock=ours)
-        await fill(transport)
-        transport.set_write_buffer_limits(high=100)
-        transport.close()
-        while not protocol.lost.done():
-            read_all(theirs)
-            await asyncio.sleep(0)
-        assert [trouble["message"] for trouble in told] == [f"protocol.{name}() failed"]
-        assert told[0]["transport"] is transport
-        assert told[0]["protocol"] is protocol
-        assert protocol.lost.result() is None
-
-    run_real(main())
 
 
 def test_write_eof_ends_our_side_after_what_was_written(run_real, pair):
