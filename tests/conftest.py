@@ -7,6 +7,7 @@ outside: the whole suite runs once as built and once with ``ROTA_PURE=1``.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import threading
@@ -88,6 +89,15 @@ def run_real(new_loop: LoopFactory) -> Callable[[Coroutine[Any, Any, Any]], Any]
     return run_real
 
 
+def children() -> set[str]:
+    """The processes that this one has started and not waited for, zombies included."""
+    found: set[str] = set()
+    for thread in os.listdir("/proc/self/task"):
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{thread}/children") as file:
+            found.update(file.read().split())
+    return found
+
+
 def open_files() -> dict[int, str]:
     found = {}
     for name in os.listdir("/proc/self/fd"):
@@ -100,18 +110,20 @@ def open_files() -> dict[int, str]:
 
 @pytest.fixture(autouse=True)
 def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every file descriptor, thread and child that a test opens is gone when it ends."""
+    """Every file descriptor, thread and child that a test opens is gone when it ends (daemon threads may go on)."""
     if not os.path.isdir("/proc/self/fd"):
         yield
         return
     gc.collect()
     files = open_files()
     threads = set(threading.enumerate())
+    processes = children()
     yield
     gc.collect()
     left_threads = [thread for thread in threading.enumerate() if thread not in threads and not thread.daemon]
     for thread in left_threads:
         thread.join(5)
     assert not [thread for thread in left_threads if thread.is_alive()], "threads left running"
+    assert not children() - processes, "child processes left"
     left = {fd: name for fd, name in open_files().items() if files.get(fd) != name}
     assert not left, f"file descriptors left open: {left}"

@@ -49,8 +49,6 @@ def install(version: str, python: str, build: str) -> Path:
     pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     environment = {**os.environ, "ROTA_BUILD": build}
     subprocess.run([*pip, f"{ROOT}[test]"], check=True, env=environment)
-    # The version does not change with every edit, so say that what is there is not what is here.
-    subprocess.run([*pip, "--force-reinstall", "--no-deps", str(ROOT)], check=True, env=environment)
     return inside
 
 

@@ -75,6 +75,7 @@ def main() -> None:
         say(f"sdist installed without a compiler runs: {printed}")
         refused = build(ROOT, work / "refused", "wheel", work, ROTA_BUILD="require", **NO_COMPILER)
         assert refused.returncode != 0, "ROTA_BUILD=require succeeded without a compiler"
+        assert NO_COMPILER["CC"] in refused.stdout + refused.stderr, f"it failed of something else: {refused.stderr}"
         say("ROTA_BUILD=require fails without a compiler")
         must(build(ROOT, work / "pure", "wheel", work, ROTA_BUILD="pure"))
         (pure,) = (work / "pure").glob("*.whl")

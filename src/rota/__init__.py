@@ -3,17 +3,18 @@
 The public door: every name that programs use, from the room where it lives.
 
     core/       the clockwork: future, task, handle, the ready list, timers, the turn
+    executor    blocking functions in threads
     net/        what waits on file descriptors: sockets, TLS, pipes, servers, names
     proc/       child processes and signals
-    executor    blocking functions in threads
     loop, run   the loop with asyncio's face, and how to run a program on it
+    program     a program found and run as __main__, for the command line
     lanes/      where work runs best: compare
     fetch/      the downloader
     cli/        the command line: run, compare, fetch
     errors      every exception and its wording
     limits      every number, with the sentence that justifies it
 
-Arrows point one way: errors, limits <- core <- net, proc, executor <- loop, run <- lanes <- fetch <- cli.
+Arrows point one way: errors, limits <- core <- executor <- net, proc <- loop, run <- lanes, fetch <- cli.
 
 The names that asyncio has mean what they mean there. Those that rota does not (yet) make itself are asyncio's own,
 which run on rota's futures and tasks.

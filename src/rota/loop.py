@@ -35,11 +35,12 @@ class Loop(  # type: ignore[misc]  # the stubs of AbstractEventLoop name asyncio
         self, *, policy: str | Policy = "fifo", clock: Clock | None = None, poller: Poller | None = None
     ) -> None:
         waker = Waker()
-        poller = new_poller() if poller is None else poller
         try:
+            poller = new_poller() if poller is None else poller
             super().__init__(poller, waker, clock, policy)
         except BaseException:
-            poller.close()
             waker.close()
+            if poller is not None:
+                poller.close()
             raise
         poller.add_reader(waker.waits_on(), Handle(waker.drain, (), self))

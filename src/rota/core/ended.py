@@ -8,7 +8,8 @@ from typing import Any
 class Ended:
     """Returned by ``native.step`` and ``native.throw`` in place of a yielded value.
 
-    One instance serves every task: whoever steps a coroutine takes out how it ended before anything else is stepped.
+    One instance serves every task of a loop: whoever steps a coroutine takes out how it ended before anything else is
+    stepped.
     """
 
     __slots__ = ("error", "value")

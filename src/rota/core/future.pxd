@@ -29,6 +29,7 @@ cdef class Future(Runnable):
     cdef public object _source_traceback
     cdef int _status
     cdef bint _unretrieved
+    cdef dict __dict__
     cdef Runnable _waiter
 
     cdef _prepare(self, LoopState loop)

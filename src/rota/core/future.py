@@ -23,16 +23,14 @@ from asyncio.exceptions import CancelledError, InvalidStateError
 from collections.abc import Callable, Generator, Iterator
 from contextvars import Context
 from types import GenericAlias, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import native
 from .debugging import source_traceback
 from .handle import new_handle
 from .ready import Ready, Runnable
+from .state import LoopState
 from .states import CANCELLED, FINISHED, PENDING, STATES
-
-if TYPE_CHECKING:
-    from .state import LoopState
 
 #: Since Python 3.13 a StopIteration is wrapped; before, it is refused.
 WRAP_STOP_ITERATION = sys.version_info >= (3, 13)
@@ -42,6 +40,7 @@ class Future(Runnable):
     """A result that arrives later. Made by ``loop.create_future()``."""
 
     __slots__ = (
+        "__dict__",
         "_asyncio_future_blocking",
         "_cancel_message",
         "_cancelled_exc",
@@ -64,7 +63,7 @@ class Future(Runnable):
         return asyncio.Future
 
     def __init__(self, *, loop: LoopState | None = None) -> None:
-        self._prepare(asyncio.get_event_loop() if loop is None else loop)
+        self._prepare(loop_of(loop))
 
     def _prepare(self, loop: Any) -> None:
         self._loop = loop
@@ -100,6 +99,8 @@ class Future(Runnable):
 
     def add_done_callback(self, fn: Callable[..., object], /, *, context: Context | None = None) -> None:
         """Call ``fn(self)`` in a turn after the one in which this future is done."""
+        if self._ready is None:
+            raise RuntimeError("Future object is not initialized.")
         if self._status != PENDING:
             self._ready.push(new_handle(fn, (self,), self._loop, context))
             return
@@ -126,6 +127,8 @@ class Future(Runnable):
 
     def _add_waiter(self, waiter: Runnable) -> None:
         """Make ``waiter`` ready once this future is done."""
+        if self._ready is None:
+            raise RuntimeError("Future object is not initialized.")
         if self._status != PENDING:
             self._ready.push(waiter)
         elif self._others is not None:
@@ -334,6 +337,14 @@ class FutureIterator:
 
     def close(self) -> None:
         self._future = None
+
+
+def loop_of(given: Any) -> LoopState:
+    """The loop for a future: ``given``, or the current one for None. Raises TypeError unless it is rota's."""
+    loop = asyncio.get_event_loop() if given is None else given
+    if not isinstance(loop, LoopState):
+        raise TypeError(f"rota's futures and tasks need rota's loop, not {loop!r}: start the program with rota.run()")
+    return loop
 
 
 def stop_iteration_error(stop: StopIteration) -> RuntimeError:

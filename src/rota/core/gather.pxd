@@ -1,7 +1,8 @@
 cimport cython
 
-from .future cimport Future, new_future
+from .future cimport Future
 from .ready cimport Runnable
+from .state cimport LoopState
 
 cdef object CancelledError
 cdef int FINISHED

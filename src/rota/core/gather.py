@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from asyncio.exceptions import CancelledError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .future import Future, new_future
+from .future import Future
 from .ready import Runnable
+from .state import LoopState
 from .states import FINISHED, PENDING
-
-if TYPE_CHECKING:
-    from .state import LoopState
 
 
 class Gathering(Future):
@@ -111,12 +109,13 @@ def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:
 
     The first exception is raised where the gathering is awaited, and the other children go on; with
     ``return_exceptions`` exceptions are results like others. To cancel the gathering cancels the children. Give the
-    same awaitable twice and it runs once. Called outside a coroutine, it needs awaitables of one loop.
+    same awaitable twice and it runs once. Called outside a coroutine, it needs awaitables of one loop. On a loop that is
+    not rota's this is :func:`asyncio.gather`.
     """
     if not awaitables:
-        empty = new_future(asyncio.get_event_loop())
+        empty: Any = asyncio.get_event_loop().create_future()
         empty.set_result([])
-        return empty
+        return empty  # type: ignore[no-any-return]
     children: list[Any] = []
     known: dict[Any, Any] = {}
     loop: Any = None
@@ -131,6 +130,8 @@ def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:
                 child._log_destroy_pending = False
             known[awaitable] = child
         children.append(child)
+    if not isinstance(loop, LoopState):
+        return asyncio.gather(*children, return_exceptions=return_exceptions)  # type: ignore[return-value]
     gathering = Gathering(loop, children, len(known), return_exceptions)
     in_already = []
     for child in known.values():

@@ -35,7 +35,7 @@ class Handle(Runnable):
         loop: LoopState,
         context: Context | None = None,
     ) -> None:
-        self._prepare(callback, args, loop, context)
+        self._prepare(callback, tuple(args), loop, context)
 
     def _prepare(
         self, callback: Callable[..., Any], args: tuple[Any, ...], loop: LoopState, context: Context | None
@@ -118,7 +118,7 @@ class TimerHandle(Handle):
         loop: LoopState,
         context: Context | None = None,
     ) -> None:
-        self._prepare(callback, args, loop, context)
+        self._prepare(callback, tuple(args), loop, context)
         self._wait_for(when)
 
     def _wait_for(self, when: float) -> None:

@@ -108,14 +108,16 @@ class Lifecycle(LoopCore):
             raise RuntimeError("Cannot close a running event loop")
         if self.is_closed():
             return
-        self._close_core()
-        registry.abandon(self)
-        self._poller.close()
-        self._waker.close()
+        try:
+            self._close_core()
+            registry.abandon(self)
+        finally:
+            self._poller.close()
+            self._waker.close()
 
     def __del__(self) -> None:
-        # A loop whose construction failed has no poller to close.
-        if not self.is_closed() and self._poller is not None:
+        # A loop whose construction failed has nothing to close.
+        if not getattr(self, "_closed", True) and getattr(self, "_poller", None) is not None:
             warnings.warn(f"unclosed event loop {self!r}", ResourceWarning, source=self, stacklevel=2)
             if not self.is_running():
                 self.close()

@@ -57,7 +57,7 @@ def swap_current(loop: Any, task: Any) -> Any:
 
 def abandon(loop: Any) -> None:
     """Let go of the unfinished tasks of a loop that has been closed."""
-    for task in [task for task in unfinished if task._loop is loop]:
+    for task in [task for task in list(unfinished) if task._loop is loop]:  # a copy: other threads have loops, too
         unfinished.discard(task)
         if not UNFINISHED_IS_BOOK:
             strike(task)

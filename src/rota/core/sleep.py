@@ -21,6 +21,8 @@ async def sleep(delay: float, result: Result = None) -> Result:  # type: ignore[
 
     Zero or less lets the others have a turn.
     """
+    if delay != delay:
+        raise ValueError("Invalid delay: NaN (not a number)")
     if delay <= 0:
         await next_turn()
         return result

@@ -1,8 +1,10 @@
+from .ended cimport Ended
 from .ready cimport Ready
 
 
 cdef class LoopState:
     cdef readonly bint _debug
+    cdef Ended _ended
     cdef readonly bint _observed
     cdef readonly object _probes
     cdef readonly Ready _ready

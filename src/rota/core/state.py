@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .ended import Ended
 from .probes import Probes
 from .ready import Ready
 
@@ -14,10 +15,12 @@ from .ready import Ready
 class LoopState:
     """The part of a loop that futures, tasks and handles use."""
 
-    __slots__ = ("_debug", "_observed", "_probes", "_ready", "_stepping", "_thread_id")
+    __slots__ = ("_debug", "_ended", "_observed", "_probes", "_ready", "_stepping", "_thread_id")
 
     _ready: Ready
     _probes: Probes
+    #: How the coroutine that was stepped last has ended, for the moment until its task is told.
+    _ended: Ended
     #: Debug mode.
     _debug: bool
     #: Debug mode, or somebody listens to the probes.

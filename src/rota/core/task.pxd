@@ -6,12 +6,11 @@ from .future cimport Future
 from .state cimport LoopState
 
 cdef object CancelledError, CoroutineType, GeneratorType
-cdef object enrol, strike, swap_current
+cdef object enrol, loop_of, strike, swap_current
 cdef dict current_tasks
 cdef set unfinished
 cdef bint UNFINISHED_IS_BOOK
 cdef bint UNCANCEL_FORGETS
-cdef Ended ENDED
 cdef long long tasks_made
 
 cdef int PENDING
@@ -38,12 +37,14 @@ cdef class Task(Future):
 
     cdef _start_eagerly(self)
 
-    @cython.locals(awaited=Future)
+    @cython.locals(awaited=Future, ended=Ended)
     cdef _step(self)
 
-    cdef _ended(self)
+    cdef _end(self, value, error)
 
     cdef _await_foreign(self, outcome)
+
+    cdef _subscribe(self, outcome)
 
     cdef _finish(self, int status)
 

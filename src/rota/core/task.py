@@ -29,16 +29,12 @@ from types import CoroutineType, GeneratorType
 from typing import TYPE_CHECKING, Any
 
 from . import native
-from .ended import Ended
-from .future import Future
+from .future import Future, loop_of
 from .registry import UNFINISHED_IS_BOOK, current_tasks, enrol, strike, swap_current, unfinished
 from .states import FINISHED, PENDING
 
 if TYPE_CHECKING:
     from .state import LoopState
-
-#: Holds how a coroutine ended for the moment between its last step and the task's end.
-ENDED = Ended()
 
 #: Since Python 3.13, withdrawing the last request to cancel withdraws a cancellation not yet delivered, too.
 UNCANCEL_FORGETS = sys.version_info >= (3, 13)
@@ -74,7 +70,7 @@ class Task(Future):
         context: Context | None = None,
         eager_start: bool = False,
     ) -> None:
-        self._drive(asyncio.get_event_loop() if loop is None else loop, coro, name, context)
+        self._drive(loop_of(loop), coro, name, context)
         if eager_start and self._loop.is_running():
             self._enrol()
             self._start_eagerly()
@@ -157,14 +153,15 @@ class Task(Future):
             if not isinstance(error, CancelledError):
                 error = self._make_cancelled_error()
             self._must_cancel = False
+        ended = self._loop._ended
         if error is None:
-            outcome = native.step(self._context, self._coro, ENDED)
+            outcome = native.step(self._context, self._coro, ended)
         else:
-            outcome = native.throw(self._context, self._coro, error, ENDED)
+            outcome = native.throw(self._context, self._coro, error, ended)
         if outcome is None:
             self._ready.push(self)
-        elif outcome is ENDED:
-            self._ended()
+        elif outcome is ended:
+            self._end(ended.take_value(), ended.take_error())
         elif isinstance(outcome, Future):
             awaited = outcome
             if awaited._asyncio_future_blocking and awaited._loop is self._loop and awaited is not self:
@@ -178,10 +175,8 @@ class Task(Future):
         else:
             self._await_foreign(outcome)
 
-    def _ended(self) -> None:
-        """The coroutine returned or raised."""
-        error = ENDED.take_error()
-        value = ENDED.take_value()
+    def _end(self, value: Any, error: BaseException | None) -> None:
+        """The coroutine has returned ``value`` or raised ``error``."""
         if error is None:
             if self._must_cancel:
                 # cancel() came during the last step: the coroutine never heard of it, whoever awaits this does.
@@ -200,29 +195,38 @@ class Task(Future):
                 raise error
 
     def _await_foreign(self, outcome: Any) -> None:
-        """Wait for a future of another kind, or tell the coroutine that it yielded nonsense."""
+        """Wait for a future of another kind, or throw into the coroutine why that can't be done."""
+        try:
+            problem = self._subscribe(outcome)
+            if problem is None:
+                return
+            self._pending_error = RuntimeError(problem)
+        except Exception as error:
+            # What was yielded looks like a future and is none.
+            self._fut_waiter = None
+            self._pending_error = error
+        self._ready.push(self)
+
+    def _subscribe(self, outcome: Any) -> str | None:
+        """Hear when ``outcome`` is done, or return what is wrong with it."""
         blocking = getattr(outcome, "_asyncio_future_blocking", None)
         if blocking is None:
             if isinstance(outcome, GeneratorType):
-                problem = f"yield was used instead of yield from for generator in task {self!r} with {outcome!r}"
-            else:
-                problem = f"Task got bad yield: {outcome!r}"
-        elif asyncio.futures._get_loop(outcome) is not self._loop:  # type: ignore[attr-defined]
-            problem = f"Task {self!r} got Future {outcome!r} attached to a different loop"
-        elif not blocking:
-            problem = f"yield was used instead of yield from in task {self!r} with {outcome!r}"
-        elif outcome is self:
-            problem = f"Task cannot await on itself: {self!r}"
-        else:
-            outcome._asyncio_future_blocking = False
-            # Not in this task's context: the step enters that itself.
-            outcome.add_done_callback(self._wakeup)
-            self._fut_waiter = outcome
-            if self._must_cancel and outcome.cancel(msg=self._cancel_message):
-                self._must_cancel = False
-            return
-        self._pending_error = RuntimeError(problem)
-        self._ready.push(self)
+                return f"yield was used instead of yield from for generator in task {self!r} with {outcome!r}"
+            return f"Task got bad yield: {outcome!r}"
+        if asyncio.futures._get_loop(outcome) is not self._loop:  # type: ignore[attr-defined]
+            return f"Task {self!r} got Future {outcome!r} attached to a different loop"
+        if not blocking:
+            return f"yield was used instead of yield from in task {self!r} with {outcome!r}"
+        if outcome is self:
+            return f"Task cannot await on itself: {self!r}"
+        outcome._asyncio_future_blocking = False
+        # Not in this task's context: the step enters that itself.
+        outcome.add_done_callback(self._wakeup)
+        self._fut_waiter = outcome
+        if self._must_cancel and outcome.cancel(msg=self._cancel_message):
+            self._must_cancel = False
+        return None
 
     def _finish(self, status: int) -> None:
         unfinished.discard(self)

@@ -2,6 +2,7 @@ cimport cython
 
 from . cimport native
 from .clock cimport Clock
+from .ended cimport Ended
 from .future cimport Future, new_future
 from .handle cimport Handle, TimerHandle, new_handle, new_timer
 from .ready cimport Ready, Runnable
@@ -43,6 +44,10 @@ cdef class LoopCore(LoopState):
     cdef bint _turn(self) except -1
 
     cdef _leave_task(self)
+
+    cdef _run_failed(self, runnable, error)
+
+    cdef _check_made(self)
 
     @cython.locals(leaving=list, runnable=Runnable, count=Py_ssize_t)
     cdef _end_turn(self)

@@ -32,6 +32,7 @@ from .. import limits
 from . import native
 from .clock import Clock
 from .debugging import check_callback, report_slow
+from .ended import Ended
 from .future import Future, new_future
 from .handle import Handle, TimerHandle, new_handle, new_timer
 from .policy import Policy, ready_for
@@ -104,6 +105,7 @@ class LoopCore(LoopState):
         self._turns = 0
         self._polls = 0
         self._ran = 0
+        self._ended = Ended()
         self._probes = Probes(self)
         self._observed = False
         self._debug = False
@@ -135,17 +137,26 @@ class LoopCore(LoopState):
         count = ready._count
         self._turns += 1
         self._ran += count
+        runnable = None
         while count > 0:
-            count -= 1
-            runnable = ready.pop()
-            if self._stepping and not runnable._is_task:
-                self._leave_task()
-            if self._observed:
-                self._run_observed(runnable)
-            else:
-                runnable._run()
-            if self._turn_end and self._clock.time() - self._kept_since > WRITE_LONGEST_WAIT:
-                self._end_turn()
+            try:
+                while count > 0:
+                    count -= 1
+                    runnable = ready.pop()
+                    if self._stepping and not runnable._is_task:
+                        self._leave_task()
+                    if self._observed:
+                        self._run_observed(runnable)
+                    else:
+                        runnable._run()
+                    if self._turn_end and self._clock.time() - self._kept_since > WRITE_LONGEST_WAIT:
+                        self._end_turn()
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self._run_failed(runnable, error)
+        # Whoever ran last may be gone for good while the loop sleeps.
+        runnable = None
         if self._stepping:
             self._leave_task()
         # Let the writes of this turn go.
@@ -172,14 +183,27 @@ class LoopCore(LoopState):
         self._stepping = False
         swap_current(self, None)
 
+    def _run_failed(self, runnable: object, error: BaseException) -> None:
+        """What a callback raises is its handle's business; this came from rota's own side of it, such as a file
+        descriptor that was closed behind a transport's back. The loop goes on.
+        """
+        self.call_exception_handler({"message": f"Exception while running {runnable!r}", "exception": error})
+
     def _end_turn(self) -> None:
+        if self._stepping:
+            self._leave_task()
         leaving = self._turn_end
         self._turn_end = []
         count = 0
         try:
             for runnable in leaving:
                 count += 1
-                runnable._run()
+                try:
+                    runnable._run()
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self._run_failed(runnable, error)
         finally:
             if count < len(leaving):
                 # An interrupt: the others are still to come.
@@ -243,10 +267,12 @@ class LoopCore(LoopState):
 
     def time(self) -> float:
         """The time on the loop's clock, in seconds."""
+        self._check_made()
         return self._clock.time()
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Handle:
         """Call ``callback(*args)`` in the next turn. Raises RuntimeError when the loop is closed."""
+        self._check_made()
         if self._debug:
             check_callback(callback, "call_soon")
         handle = new_handle(callback, args, self, context)
@@ -293,8 +319,11 @@ class LoopCore(LoopState):
         context: Context | None,
         method: str,
     ) -> TimerHandle:
+        self._check_made()
         if self._closed:
             refuse()
+        if when != when:
+            raise ValueError("Invalid delay: NaN (not a number)")
         if self._debug:
             self._check_thread()
             check_callback(callback, method)
@@ -311,6 +340,7 @@ class LoopCore(LoopState):
 
     def create_future(self) -> Future:
         """A future of this loop."""
+        self._check_made()
         return new_future(self)
 
     def create_task(
@@ -391,6 +421,11 @@ class LoopCore(LoopState):
 
     def _note_observers(self) -> None:
         self._observed = self._debug or len(self._probes) > 0
+
+    def _check_made(self) -> None:
+        """A subclass that does not call ``super().__init__()`` has nothing that could be used."""
+        if self._clock is None:
+            raise RuntimeError(f"{type(self).__name__}.__init__ did not call super().__init__()")
 
     def _check_closed(self) -> None:
         if self._closed:

@@ -15,6 +15,7 @@ from typing import Any
 from .. import limits
 from ..core.handle import Handle
 from ..core.lifecycle import Lifecycle
+from .descriptors import replace
 from .tls import tls_protocol
 from .transport import SocketTransport
 
@@ -106,7 +107,7 @@ class Server(asyncio.AbstractServer):
         if sockets is None:
             return
         for sock in sockets:
-            self._loop._poller.remove_reader(sock.fileno())
+            replace(self._loop._poller.remove_reader(sock.fileno()))
             sock.close()
         self._serving = False
         if self._serving_forever is not None and not self._serving_forever.done():
@@ -166,6 +167,8 @@ class Server(asyncio.AbstractServer):
     def _accept(self, sock: socket.socket) -> None:
         """Take the connections that wait, as many as the kernel may keep waiting: others have their turn, too."""
         for _ in range(max(1, self._backlog)):
+            if self._sockets is None:
+                return  # a protocol factory has closed the server
             try:
                 connection, address = sock.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):

@@ -75,7 +75,13 @@ class Tcp(SocketCalls):
         elif sock is None:
             raise ValueError("host and port was not specified and no sock specified")
         return await self._open_client(
-            sock, protocol_factory, ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout
+            sock,
+            protocol_factory,
+            ssl,
+            server_hostname,
+            ssl_handshake_timeout,
+            ssl_shutdown_timeout,
+            ours=host is not None or port is not None,
         )
 
     async def _connect_first(
@@ -154,9 +160,14 @@ class Tcp(SocketCalls):
         server_hostname: str | None,
         handshake_timeout: float | None,
         shutdown_timeout: float | None,
+        *,
+        ours: bool,
         server_side: bool = False,
     ) -> tuple[Any, Any]:
-        """A transport and a protocol on a connected socket, once the protocol has been told."""
+        """A transport and a protocol on a connected socket, once the protocol has been told.
+
+        If there is to be none, the socket is closed if it is ``ours``: one that the program brought stays the program's.
+        """
         sock.setblocking(False)
         waiter = self.create_future()
         try:
@@ -178,7 +189,8 @@ class Tcp(SocketCalls):
             else:
                 transport = SocketTransport(self, sock, protocol, waiter)
         except BaseException:
-            sock.close()
+            if ours:
+                sock.close()
             raise
         try:
             await waiter
@@ -200,7 +212,14 @@ class Tcp(SocketCalls):
         check_stream(sock)
         check_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         return await self._open_client(
-            sock, protocol_factory, ssl, "", ssl_handshake_timeout, ssl_shutdown_timeout, server_side=True
+            sock,
+            protocol_factory,
+            ssl,
+            "",
+            ssl_handshake_timeout,
+            ssl_shutdown_timeout,
+            ours=False,
+            server_side=True,
         )
 
     async def create_server(

@@ -7,7 +7,7 @@ by the first runs before more comes. The protocol's ``data_received`` (or ``buff
 protocol is set.
 
 Writing: ``write`` keeps the bytes until the end of the turn, when all that was written leaves in one call; more than
-``limits.WRITE_NOW`` leaves at once. What the kernel doesn't take waits for it. ``bytes`` are kept as they are; a buffer
+``limits.WRITE_NOW``, and what is written while the loop does not run, leaves at once. What the kernel doesn't take waits for it. ``bytes`` are kept as they are; a buffer
 that can change is copied when it is given.
 
 Every callback runs in the context in which the transport was made, except those that answer a call of the protocol's
@@ -286,7 +286,7 @@ class SocketTransport(Runnable):
 
     def _send_later(self) -> None:
         if not self._writing:
-            if self._size >= WRITE_NOW:
+            if self._size >= WRITE_NOW or self._loop._thread_id is None:
                 self._flush(False)
             elif not self._leaving:
                 self._leaving = True
@@ -418,7 +418,10 @@ class SocketTransport(Runnable):
             self._lose(None)
 
     def abort(self) -> None:
-        """Drop what was written and call ``connection_lost(None)``."""
+        """Drop what the kernel does not take at once and call ``connection_lost(None)``."""
+        if self._leaving and not self._writing:
+            # Written in this turn: without the wait for its end, it would have left.
+            self._flush(False)
         self._force_close(None)
 
     def _force_close(self, error: BaseException | None) -> None:
@@ -553,6 +556,10 @@ class Opening(Runnable):
                     "protocol": transport._protocol,
                 }
             )
-        transport._start_reading()
+        try:
+            transport._start_reading()
+        except OSError as error:
+            # Closed behind our back, or the kernel has no room for one more to watch.
+            transport._force_close(error)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -76,7 +76,13 @@ class Unix(Tcp):
         else:
             check_unix(sock)
         return await self._open_client(
-            sock, protocol_factory, ssl, server_hostname, ssl_handshake_timeout, ssl_shutdown_timeout
+            sock,
+            protocol_factory,
+            ssl,
+            server_hostname,
+            ssl_handshake_timeout,
+            ssl_shutdown_timeout,
+            ours=path is not None,
         )
 
     async def create_unix_server(

@@ -35,6 +35,7 @@ def watch(loop: Any, child: subprocess.Popen[bytes], ended: Callable[[int], None
     """Call ``ended(returncode)`` on ``loop`` once ``child`` has ended."""
     try:
         pidfd = os.pidfd_open(child.pid)
+        loop._pidfds.add(pidfd)
     except (AttributeError, OSError):
         name = f"rota-waitpid-{child.pid}"
         threading.Thread(target=wait_in_thread, args=(loop, child, ended), name=name, daemon=True).start()
@@ -42,6 +43,7 @@ def watch(loop: Any, child: subprocess.Popen[bytes], ended: Callable[[int], None
 
     def collect() -> None:
         loop._poller.remove_reader(pidfd)
+        loop._pidfds.discard(pidfd)
         os.close(pidfd)
         ended(wait(child))
 
@@ -73,6 +75,16 @@ def wait(child: subprocess.Popen[bytes]) -> int:
 
 class Processes(Lifecycle):
     """Starting child processes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._pidfds: set[int] = set()
+        super().__init__(*args, **kwargs)
+
+    def close(self) -> None:
+        """Close the loop; children that outlive it are watched no more."""
+        super().close()
+        while self._pidfds:
+            os.close(self._pidfds.pop())
 
     async def subprocess_exec(
         self,

@@ -82,8 +82,9 @@ class Signals(Lifecycle):
             return
         if handle.cancelled():
             self.remove_signal_handler(sig)
-        elif not handle._queued:
-            self._ready.push(handle)
+        else:
+            # A handle of its own: a signal that came three times in a turn is handled three times.
+            self.call_soon(handle._callback, *handle._args, context=handle._context)  # type: ignore[arg-type, misc]
 
     def close(self) -> None:
         """Close the loop; its signals do again what they do by default."""

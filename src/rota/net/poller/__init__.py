@@ -25,6 +25,11 @@ from __future__ import annotations
 import select
 from typing import TYPE_CHECKING, Protocol
 
+from .selector import Selector
+
+if hasattr(select, "epoll"):
+    from .epoll import Epoll
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -53,10 +58,4 @@ class Poller(Protocol):
 
 def new_poller() -> Poller:
     """The fastest poller that this system has."""
-    if hasattr(select, "epoll"):
-        from .epoll import Epoll
-
-        return Epoll()
-    from .selector import Selector
-
-    return Selector()
+    return Epoll() if hasattr(select, "epoll") else Selector()
