@@ -11,8 +11,8 @@ The public door: every name that programs use, from the room where it lives.
     lanes/      where work runs best: compare
     fetch/      the downloader
     cli/        the command line: run, compare, fetch
-    errors      every exception and its wording
-    limits      every number, with the sentence that justifies it
+    errors      exceptions and their wording
+    limits      numbers, each with the sentence that justifies it
 
 Arrows point one way: errors, limits <- core <- executor <- net, proc <- loop, run <- lanes, fetch <- cli.
 

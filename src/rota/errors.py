@@ -1,4 +1,4 @@
-"""Every exception that rota raises of its own, with its wording.
+"""The exceptions that several rooms of rota raise, with their wording; a room's own stand in the room.
 
 An exception builds its text from its fields, so that a program can read the fields and a person the text. What
 asyncio has a class or a wording for keeps it (``RuntimeError("Event loop is closed")``): programs match on those.

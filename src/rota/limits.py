@@ -1,4 +1,4 @@
-"""Every number in rota, each with the sentence that justifies it.
+"""The numbers of the loop, each with the sentence that justifies it; a number of one room alone stands there.
 
 Sizes are in bytes and times in seconds unless the name says otherwise. A hot module copies the numbers that it
 needs into C constants; nothing changes them while a program runs.

@@ -109,8 +109,8 @@ def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:
 
     The first exception is raised where the gathering is awaited, and the other children go on; with
     ``return_exceptions`` exceptions are results like others. To cancel the gathering cancels the children. Give the
-    same awaitable twice and it runs once. Called outside a coroutine, it needs awaitables of one loop. On a loop that is
-    not rota's this is :func:`asyncio.gather`.
+    same awaitable twice and it runs once. Called outside a coroutine, it needs awaitables of one loop. On a loop that
+    is not rota's this is :func:`asyncio.gather`.
     """
     if not awaitables:
         empty: Any = asyncio.get_event_loop().create_future()

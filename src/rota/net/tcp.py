@@ -166,7 +166,7 @@ class Tcp(SocketCalls):
     ) -> tuple[Any, Any]:
         """A transport and a protocol on a connected socket, once the protocol has been told.
 
-        If there is to be none, the socket is closed if it is ``ours``: one that the program brought stays the program's.
+        If there is to be none, the socket is closed if it is ``ours``: one that the program brought stays its own.
         """
         sock.setblocking(False)
         waiter = self.create_future()
