@@ -10,11 +10,13 @@ import asyncio
 import contextlib
 import gc
 import os
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
+import trustme
 
 import rota
 from tests.clocks import VirtualSelectorLoop, virtual_rota_loop
@@ -87,6 +89,28 @@ def run_real(new_loop: LoopFactory) -> Callable[[Coroutine[Any, Any, Any]], Any]
             return runner.run(main)
 
     return run_real
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    """Who issues the certificates of these tests."""
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_context(authority: trustme.CA) -> ssl.SSLContext:
+    """A server that can prove to be server.test, and this machine."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("server.test", "127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def client_context(authority: trustme.CA) -> ssl.SSLContext:
+    """A client that believes the authority."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
 
 
 def children() -> set[str]:

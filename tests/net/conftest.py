@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import trustme
 from tests.clocks import VirtualClock, VirtualSelectorLoop, virtual_rota_loop
 
 import rota
@@ -55,25 +53,3 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     yield ours, theirs
     ours.close()
     theirs.close()
-
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    """Who issues the certificates of these tests."""
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def server_context(authority: trustme.CA) -> ssl.SSLContext:
-    """A server that can prove to be server.test."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("server.test").configure_cert(context)
-    return context
-
-
-@pytest.fixture(scope="session")
-def client_context(authority: trustme.CA) -> ssl.SSLContext:
-    """A client that believes the authority."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context

@@ -18,18 +18,15 @@ off and its exception goes to the loop's exception handler: to be watched must n
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from .turn import LoopCore
+from typing import Any
 
 HOOKS = ("task_created", "task_done", "before_run", "after_run", "before_poll", "after_poll")
 
 
 class Probes:
-    """The observers of one loop."""
+    """The observers of one loop, which need not be known here: it is told of those that failed."""
 
-    def __init__(self, loop: LoopCore) -> None:
+    def __init__(self, loop: Any) -> None:
         self._loop = loop
         self._observers: list[Any] = []
         self._listeners: dict[str, list[tuple[Any, Callable[[Any], None]]]] = {hook: [] for hook in HOOKS}

@@ -7,8 +7,8 @@ by the first runs before more comes. The protocol's ``data_received`` (or ``buff
 protocol is set.
 
 Writing: ``write`` keeps the bytes until the end of the turn, when all that was written leaves in one call. More than
-``limits.WRITE_NOW``, and what is written while the loop does not run, leaves at once. What the kernel doesn't take waits
-for it. ``bytes`` are kept as they are; a buffer that can change is copied when it is given.
+``limits.WRITE_NOW``, and what is written while the loop does not run, leaves at once. What the kernel doesn't take
+waits for it. ``bytes`` are kept as they are; a buffer that can change is copied when it is given.
 
 Every callback runs in the context in which the transport was made, except those that answer a call of the protocol's
 own (``pause_writing`` out of ``write``), which run in the caller's.
