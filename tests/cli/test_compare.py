@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -147,6 +148,37 @@ def test_a_reader_that_goes_away_ends_it_quietly(job: Path) -> None:
         err = rota.stderr.read()
     assert rota.returncode == 141
     assert "Traceback" not in err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_a_full_disk_under_the_output_is_one_line(job: Path, form: list[str], unbuffered: str) -> None:
+    command = [sys.executable, "-m", "rota", "compare", str(job), "--models", "sync", *form]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            command,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "rota: can't write the output: No space left on device"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (1, 2)])
+def test_closed_streams_are_written_to_nowhere(job: Path, closed: tuple[int, ...]) -> None:
+    shut = " ".join(f"{number}>&-" for number in closed)
+    command = (
+        f"exec {shlex.quote(sys.executable)} -m rota compare {shlex.quote(str(job))} --models sync,processes {shut}"
+    )
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert bool(done.stdout) == (1 not in closed)
 
 
 def test_help_names_the_exit_codes_and_the_job_file(capsys: pytest.CaptureFixture[str]) -> None:

@@ -235,6 +235,14 @@ def test_a_reader_that_goes_away_ends_the_run_quietly(server: str, out: Path) ->
     assert os.listdir(out) == ["a"]
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_a_full_disk_under_the_json_is_one_line(out: Path) -> None:
+    with open("/dev/full", "w") as full:
+        process = start(out, "--json", "notaurl", stdout=full)
+    _, stderr = process.communicate()
+    assert (process.returncode, stderr) == (1, "rota: can't write the output: No space left on device\n")
+
+
 def test_a_terminal_gets_a_bar_that_is_gone_in_the_end(server: str, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Terminal(io.StringIO):
         encoding = "utf-8"

@@ -66,16 +66,45 @@ def test_ctrl_c_is_no_traceback(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert capsys.readouterr().err == "rota: interrupted\n"
 
 
-def test_a_reader_that_goes_away_is_no_traceback() -> None:
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["compare", "--help"], []])
+def test_a_reader_that_goes_away_is_no_traceback(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     reader, writer = os.pipe()
     os.close(reader)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "rota", "--version"], stdout=writer, stderr=subprocess.PIPE, check=False
+            [sys.executable, "-m", "rota", *arguments], stdout=writer, stderr=subprocess.PIPE, check=False
         )
     finally:
         os.close(writer)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("arguments", [["--version"], []])
+def test_a_full_disk_under_the_output_is_one_line(arguments: list[str], unbuffered: str) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "rota", *arguments],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            env=os.environ | {"PYTHONUNBUFFERED": unbuffered},
+        )
+    assert (done.returncode, done.stderr) == (1, "rota: can't write the output: No space left on device\n")
+
+
+def test_ctrl_c_while_the_commands_are_loaded_is_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rota.cli.compare.add_parser", interrupted)
+    assert cli.main(["--version"]) == 130
+    assert capsys.readouterr().err == "rota: interrupted\n"
 
 
 def test_looking_for_help_loads_nothing_heavy() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import py_compile
+import shlex
 import signal
 import subprocess
 import sys
@@ -262,3 +263,12 @@ def test_a_thread_that_outlives_the_last_line_still_has_its_main(rota: Runs, wri
     )
     done = rota("app.py")
     assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_streams_that_are_closed_are_so_for_the_program(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text(
+        "import sys, pathlib\npathlib.Path('seen').write_text(f'{sys.stdout} {sys.stderr}')"
+    )
+    command = f"exec {shlex.quote(sys.executable)} -m rota run app.py >&- 2>&-"
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    assert (tmp_path / "seen").read_text() == "None None"

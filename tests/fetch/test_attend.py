@@ -52,3 +52,21 @@ def test_a_cancellation_from_elsewhere_is_no_signal() -> None:
             await task
 
     rota.run(main())
+
+
+def test_a_second_signal_does_not_cut_the_cleaning_up_short() -> None:
+    cleaned = False
+
+    async def work() -> None:
+        nonlocal cleaned
+        signal.raise_signal(signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            signal.raise_signal(signal.SIGTERM)
+            for _ in range(100):  # far more turns than a loop in a hurry takes between two looks at its signals
+                await asyncio.sleep(0)
+            cleaned = True
+
+    assert rota.run(attend(work())) is False
+    assert cleaned

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -421,3 +422,24 @@ def test_numbers_that_make_no_sense(folder: Path, option: dict[str, Any], messag
     with pytest.raises(UsageError, match=message):
         rota.run(fetch([], str(folder), **option))
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 70 + ".com"])
+def test_a_host_that_is_no_possible_name_is_a_failure(fetched: Fetched, host: str) -> None:
+    async def elsewhere(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": f"http://{host}/x"})
+
+    outcome = fetched(elsewhere, [f"http://{host}/x", "/redirect"])
+    assert [(result.error, result.kind, result.tries) for result in outcome.results] == [
+        ("the host is not a possible name", "bad URL", 1)
+    ] * 2
+
+
+def test_a_module_that_is_missing_elsewhere_is_not_called_aiohttp(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "rota.fetch.slots", raising=False)
+    monkeypatch.delattr("rota.fetch.slots", raising=False)
+    monkeypatch.setitem(sys.modules, "rota.fetch.waiting", None)
+    with pytest.raises(ModuleNotFoundError, match=r"rota\.fetch\.waiting"):
+        rota.run(fetch([], str(folder)))

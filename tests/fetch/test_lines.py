@@ -132,6 +132,18 @@ def test_the_count_is_exact_when_all_is_read(tmp_path: Path, content: bytes) -> 
     assert total == read_lines
 
 
+def test_a_file_on_standard_input_counts_from_where_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "list"
+    path.write_bytes(b"read before\none\ntwo\n")
+    with path.open("rb", buffering=0) as file:
+        file.read(len(b"read before\n"))
+        monkeypatch.setattr("os.dup", lambda fd, dup=os.dup: dup(file.fileno()))
+        lines = Lines("-")
+    with closing(lines):
+        rota.run(lines.count())
+        assert lines.total == 2
+
+
 def test_a_pipe_has_no_count(tmp_path: Path) -> None:
     with fifo(tmp_path) as (path, _), closing(Lines(str(path))) as lines:
         rota.run(lines.count())

@@ -37,6 +37,7 @@ JOB = "def job(item): pass\n"
             "concurrency must be a whole number of at least 1, not 'x'",
         ),
         ("items = [1]\ndef job_async(item): pass\n" + JOB, "{file}: job_async must be an async def"),
+        ("items = [1]\ndef close(): pass\n" + JOB, "{file}: close must be an async def"),
         (
             "items = [1]\nasync def job(item): pass\nasync def job_async(item): pass\n",
             "{file}: job is async already",

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from rota.errors import UsageError
 from rota.lanes.compare import Comparison, Report, Watcher, compare
+from rota.lanes.compare.parent import started
 from rota.lanes.compare.report import Run
 
 ALL = ("sync", "threads", "processes", "asyncio", "rota")
@@ -113,6 +118,63 @@ async def job_async(item): job(item)
     assert (run.done, run.failures) == (4, 3)
 
 
+@pytest.mark.parametrize("model", ["sync", "threads", "processes", "rota"])
+def test_what_nothing_survives_is_named(tmp_path: Path, model: str) -> None:
+    source = """
+class Bad(BaseException): pass
+items = range(1)
+def job(item): raise Bad("no way on")
+async def job_async(item): job(item)
+"""
+    (run,) = compared(tmp_path, source, model).runs
+    assert run.figures is None
+    assert run.error is not None
+    assert run.error.endswith("Bad: no way on ended the run after 0 of 1 items")
+
+
+@pytest.mark.parametrize(
+    ("shown", "line"),
+    [
+        ("return 'two\\n  lines'", "item 0 (two lines): {file}:5: ValueError: first"),
+        ("raise OSError", "item 0 (<Item>): {file}:5: ValueError: first"),
+    ],
+)
+def test_an_item_is_named_in_one_line_whatever_its_repr_does(tmp_path: Path, shown: str, line: str) -> None:
+    source = f"""
+class Item:
+    def __repr__(self): {shown}
+items = [Item()]
+def job(item): raise ValueError("\\nfirst\\nsecond")
+"""
+    (run,) = compared(tmp_path, source, "sync").runs
+    assert run.error == line.format(file=tmp_path / "job.py")
+
+
+def test_an_error_that_can_not_be_shown_is_named_by_its_type(tmp_path: Path) -> None:
+    source = """
+items = [1]
+class Mute(Exception):
+    def __str__(self): raise OSError
+def job(item): raise Mute
+"""
+    (run,) = compared(tmp_path, source, "sync").runs
+    assert run.error == f"item 0 (1): {tmp_path / 'job.py'}:5: Mute"
+
+
+def test_a_child_that_dies_before_it_has_read_anything_is_told_by_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def dead(module: str) -> Iterator[subprocess.Popen[bytes]]:
+        with started("no_such_module") as child:
+            os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+            yield child
+
+    monkeypatch.setattr("rota.lanes.compare.parent.started", dead)
+    with pytest.raises(UsageError, match="its process ended with exit code 1"):
+        compared(tmp_path, "items = [1]\ndef job(item): pass\n", "sync")
+
+
 @pytest.mark.parametrize("model", ["threads", "processes", "rota"])
 def test_a_job_that_ends_its_process_is_one_line(tmp_path: Path, model: str) -> None:
     source = """
@@ -188,7 +250,10 @@ def test_what_does_not_pickle_fails_in_processes_only(tmp_path: Path) -> None:
     assert "pickle" in (processes.error or "")
 
 
-def test_the_job_cannot_get_between_parent_and_child(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_job_cannot_get_between_parent_and_child(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     source = """
 import os, sys
 items = range(3)
@@ -201,7 +266,7 @@ def job(item):
     assert [(run.done, run.failures) for run in runs] == [(3, 0)] * 3
     out, err = capfd.readouterr()
     assert out == ""
-    assert "written by the job" in err
+    assert err.count("printed by the job\n") == err.count("written by the job") == 9
 
 
 def test_close_is_awaited_on_the_loop_after_the_last_item(tmp_path: Path) -> None:
@@ -238,6 +303,8 @@ def test_items_may_be_a_callable_or_endless(tmp_path: Path) -> None:
     endless = "import itertools\nitems = itertools.count\ndef job(item): pass\n"
     comparison = compared(tmp_path, endless, "sync", items=7)
     assert (comparison.items, comparison.notices) == (7, ())
+    few = compared(tmp_path, "items = range(3)\ndef job(item): pass\n", "sync", items=10**23)
+    assert few.items == 3
     comparison = compared(tmp_path, endless, "sync")
     assert comparison.items == 1000
     assert comparison.notices == ("only the first 1000 items: there are more, --items N takes N of them",)

@@ -113,6 +113,26 @@ def test_within_ten_percent_the_least_cpu_wins() -> None:
     assert said.winner == "threads"
 
 
+def test_cpu_decides_only_where_it_differs_by_more_than_ten_percent() -> None:
+    said = verdict(run("sync", 1.0, 0.01), run("threads", 0.100, 0.0107), run("rota", 0.109, 0.010))
+    assert said.winner == "threads"
+    assert "threads in 100 ms was level with asyncio on rota in 109 ms." in said.sentence
+
+
+def test_a_pick_that_is_only_level_with_one_by_one_gained_nothing() -> None:
+    said = verdict(run("sync", 1.05, 1.05), run("processes", 1.0, 1.0))
+    assert (said.winner, said.agrees) == ("processes", True)
+    assert said.sentence.endswith(
+        "the rule says processes, but here it gained nothing: processes in 1.00 s was level with one by one in 1.05 s."
+    )
+
+
+@pytest.mark.parametrize(("queued", "busy"), [(None, False), (0.9, False), (1.1, True)])
+def test_a_winner_that_waited_long_for_a_core_is_said_to(queued: float | None, busy: bool) -> None:
+    said = verdict(run("sync", 2.0, 2.0), run("processes", 1.0, 2.0, queued=queued))
+    assert said.sentence.endswith(" (the cores were busy: it waited 1.10 s for one).") == busy
+
+
 def test_level_with_the_rules_pick_is_not_called_a_defeat() -> None:
     said = verdict(run("sync", 1.0, 0.01), run("threads", 0.100, 0.01), run("rota", 0.101, 0.09))
     assert said.winner == "threads"

@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ..lanes.compare import MODELS, compare
     from ..lanes.compare.live import Live
     from ..lanes.compare.plot import check_writable, write
-    from ..lanes.compare.table import legend
+    from ..lanes.compare.table import columns_of, legend
 
     models = MODELS if arguments.models is None else [name.strip() for name in arguments.models.split(",")]
     if arguments.plot is not None:
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(report.as_json(), indent=2))
     else:
-        print(f"\n{legend(style)}\n  {footing(report)}")
+        print(f"\n{legend(style, columns_of(sys.stdout))}\n  {footing(report)}")
     if arguments.plot is not None:
         write(report, arguments.plot)
     complain(report)

@@ -27,8 +27,9 @@ tries:
   30 seconds, or what the server asks for with Retry-After, up to 5 minutes. Ten redirects are followed.
 
 exit codes:
-  0 everything arrived, 1 some of it failed, 2 wrong arguments or input, 3 interrupted (Ctrl-C or SIGTERM;
-  nothing half done is left), 4 the disk is full or can't be written to, 141 the reader of --json went away
+  0 everything arrived, 1 some of it failed, 2 wrong arguments or input, 3 interrupted (Ctrl-C or SIGTERM once
+  downloading has begun, before that 130; nothing half done is left), 4 the disk is full or can't be written to,
+  141 the reader of --json went away
 """
 
 #: How many kinds of error the summary names: the usual run has one or two, and a line has room for five.

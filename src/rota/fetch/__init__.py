@@ -79,6 +79,8 @@ async def fetch(
     try:
         from . import address, download, failure, slots
     except ModuleNotFoundError as error:
+        if error.name not in ("aiohttp", "yarl"):
+            raise
         raise MissingExtra("rota fetch", "aiohttp", "fetch") from error
     counts = Tally() if tally is None else tally
     started = time.monotonic()

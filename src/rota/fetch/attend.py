@@ -14,12 +14,20 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 async def attend(work: Coroutine[Any, Any, object]) -> bool:
     """Run ``work``; on SIGINT or SIGTERM cancel it, wait until it has cleaned up, and return ``False``.
 
+    More signals meanwhile change nothing.
+
     What ``work`` raises is raised. Only in the main thread, on the running loop.
     """
     loop = asyncio.get_running_loop()
     task = loop.create_task(work)
+
+    def stop() -> None:
+        # Once: a second cancellation would cut the cleaning up short.
+        if not task.cancelling():
+            task.cancel()
+
     for number in STOPPING:
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, stop)
     try:
         await task
     except asyncio.CancelledError:

@@ -105,6 +105,9 @@ class Downloader:
                     raise of_status(response.status, response.reason, response.headers.get("Retry-After"))
                 path, size = await self._receive(response, address.name)
                 return response.status, path, size
+        except UnicodeError as error:
+            # From encoding the host for the name server: an empty label, or one of more than 63 characters.
+            raise TryError("bad URL", "the host is not a possible name") from error
         except (aiohttp.ClientError, OSError) as error:
             raise of_error(error) from error
 

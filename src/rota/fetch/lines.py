@@ -43,6 +43,8 @@ class Lines:
             os.close(self._fd)
             raise UsageError(f"can't read the list {path!r}: it is a folder, not a file of URLs")
         self._waits = not os.path.isfile(self._fd)
+        # Standard input may be a file that someone has read the beginning of.
+        self._begins = 0 if self._waits else os.lseek(self._fd, 0, os.SEEK_CUR)
         self._ready: deque[bytes] = deque()
         self._rest = b""
         self._number = 0
@@ -109,7 +111,7 @@ class Lines:
         """Count the lines of a file on disk, beside the run and without disturbing it; nothing for a pipe."""
         if self._waits:
             return
-        counted, at, last = 0, 0, b"\n"
+        counted, at, last = 0, self._begins, b"\n"
         while block := os.pread(self._fd, COUNT_BLOCK, at):
             counted += block.count(b"\n")
             at += len(block)

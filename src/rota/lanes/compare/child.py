@@ -20,7 +20,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ...errors import RotaError, UsageError
-from .job import Source, load
+from .job import Source, describe, load
 from .models import run_in
 from .report import Figures, Run
 from .tally import Tally
@@ -55,6 +55,9 @@ def main() -> None:
         spent = run_in(spec["model"], job, tally)
     except RotaError as broken:
         run = Run(spec["model"], tally.done, tally.failures, str(broken), None)
+    except BaseException as error:  # noqa: BLE001 - a job may raise what no loop and no pool survives
+        why = f"{describe(error, job.path)} ended the run after {tally.done} of {len(job.items)} items"
+        run = Run(spec["model"], tally.done, tally.failures, why, None)
     else:
         figures = Figures(
             wall=spent.wall,
@@ -78,6 +81,8 @@ def take_streams() -> tuple[Any, int]:
     os.dup2(nothing, 0)
     os.close(nothing)
     os.dup2(2, 1)
+    # Nobody flushes at os._exit, or when the job dies; and lines come in the order of those on stderr.
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     return parent, answers
 
 
@@ -91,5 +96,6 @@ def end_with(parent: Any) -> None:
 if __name__ == "__main__":
     main()
     # The job may have left threads that never end; what was asked for has been said.
+    sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

@@ -82,8 +82,8 @@ def load(source: Source) -> Job:
     call, call_async = functions(module, path)
     taken, notices = take(module, path, source.items)
     close = getattr(module, "close", None)
-    if not inspect.iscoroutinefunction(close):
-        close = None
+    if close is not None and not inspect.iscoroutinefunction(close):
+        raise UsageError(f"{path}: close must be an async def")
     concurrency = source.concurrency or own_concurrency(module, path)
     return Job(path, taken, call, call_async, close, concurrency, notices)
 
@@ -127,11 +127,12 @@ def take(module: ModuleType, path: str, limit: int | None) -> tuple[list[Any], t
     if not hasattr(module, "items"):
         raise UsageError(f"{path} defines no items: write items = [...], one element for each call of job")
     notices: tuple[str, ...] = ()
+    most = None if limit is None else min(limit, sys.maxsize)  # islice takes no more
     try:
         source: Iterable[Any] = module.items() if callable(module.items) else module.items
         unsized = limit is None and not isinstance(source, Sized)
         iterator = iter(source)
-        taken = list(itertools.islice(iterator, UNSIZED_ITEMS if unsized else limit))
+        taken = list(itertools.islice(iterator, UNSIZED_ITEMS if unsized else most))
         more = unsized and len(taken) == UNSIZED_ITEMS and next(iterator, MODULE) is not MODULE
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's iterable raises is reported
         raise UsageError(f"the items of {path} can't be read: {describe(error, path)}") from None
@@ -157,14 +158,26 @@ def describe(error: BaseException, path: str) -> str:
     for frame in traceback.extract_tb(error.__traceback__):
         if frame.filename == path:
             line = frame.lineno
-    message = error.msg if isinstance(error, SyntaxError) else next(iter(str(error).splitlines()), "")
+    message = error.msg if isinstance(error, SyntaxError) else first_line(error)
     text = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return text if line is None else f"{path}:{line}: {text}"
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of the error's text that says something; empty where there is none."""
+    try:
+        lines = (line.strip() for line in str(error).splitlines())
+        return next(filter(None, lines), "")
+    except Exception:  # noqa: BLE001 - a __str__ is the user's own code
+        return ""
+
+
 def failure(index: int, item: object, error: BaseException, path: str) -> str:
     """One line: which item (counted from 0, as in ``items``), and what it raised where."""
-    shown = repr(item)
+    try:
+        shown = " ".join(repr(item).split())
+    except Exception:  # noqa: BLE001 - a repr is the user's own code
+        shown = f"<{type(item).__name__}>"
     if len(shown) > ITEM_SHOWN:
         shown = shown[: ITEM_SHOWN - 3] + "..."
     return f"item {index} ({shown}): {describe(error, path)}"

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from . import Watcher
 from .report import Comparison, Run
-from .table import table
+from .table import columns_of, table
 from .units import seconds
 
 #: Seconds between two drawings: ten a second look smooth.
@@ -70,7 +70,7 @@ class Live(Watcher):
 
     def compared(self, comparison: Comparison) -> None:
         if self.results is not None:
-            self.results.write(f"\n{table(comparison, self.style)}\n")
+            self.results.write(f"\n{table(comparison, self.style, columns_of(self.results))}\n")
             self.results.flush()
 
     def clear(self) -> None:

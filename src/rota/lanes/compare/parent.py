@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -41,8 +41,8 @@ def ask(source: Source, model: str | None) -> Generator[Message | None, None, No
         assert child.stdin is not None
         assert child.stdout is not None
         spec = {"source": asdict(source), "model": model}
-        child.stdin.write(json.dumps(spec).encode() + b"\n")
-        child.stdin.flush()
+        with suppress(BrokenPipeError):  # of a child that died already, its end tells
+            child.stdin.write(json.dumps(spec).encode() + b"\n")
         for line in lines(child.stdout.fileno()):
             yield None if line is None else json.loads(line)
         yield {"ended": how_ended(child.wait())}
@@ -86,6 +86,7 @@ def started(module: str) -> Iterator[subprocess.Popen[bytes]]:
         [sys.executable, "-P", "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
+        bufsize=0,
         process_group=0,
     )
     try:

@@ -5,12 +5,17 @@ Colour only where ``style`` allows it, which is for the caller to find out; the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import TextIO
 
 from .report import Comparison, Run, Verdict
 from .units import in_lines, megabytes, seconds
 
 HEAD = ("model", "wall", "speed", "cpu", "core wait", "start", "memory", "in flight", "switches", "items")
+
+#: What a terminal that is too narrow goes without, in this order; items only where every run did all of them.
+SPARED = ("start", "core wait", "switches", "items")
 
 #: What the heads mean, printed once below the last table.
 LEGEND = (
@@ -23,37 +28,65 @@ LEGEND = (
 #: Columns of running text: what reads well, and what a narrow terminal has.
 WIDTH = 100
 
+#: Columns below which running text is no longer made to fit.
+NARROWEST = 20
+
 BOLD, GREEN, DIM, PLAIN = "\033[1m", "\033[32m", "\033[2m", "\033[0m"
 
 
-def table(comparison: Comparison, style: bool) -> str:
-    """The runs as aligned rows, what left its mark on them, and the verdict."""
-    sync = next((run for run in comparison.runs if run.model == "sync"), None)
-    rows = [(HEAD, ""), *((cells(run, sync), noted(run, comparison.verdict)) for run in comparison.runs)]
-    widths = [max(len(row[column]) for row, _ in rows) for column in range(len(HEAD))]
+def columns_of(stream: TextIO) -> int | None:
+    """The columns of the terminal that ``stream`` writes to; None where it is none, and lines may be of any length."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None
+
+
+def table(comparison: Comparison, style: bool, columns: int | None = None) -> str:
+    """The runs as aligned rows, what left its mark on them, and the verdict; in at most so many ``columns``.
+
+    Where that is too narrow, the marks are shortened and columns that can be spared are left out.
+    """
+    runs, verdict = comparison.runs, comparison.verdict
+    sync = next((run for run in runs if run.model == "sync"), None)
+    rows = [HEAD, *(cells(run, sync) for run in runs)]
+    widths = {head: max(len(row[column]) for row in rows) for column, head in enumerate(HEAD)}
+    all_done = all(run.done - run.failures == comparison.items for run in runs)
+    notes = ["", *(noted(run, verdict, "the rule's pick") for run in runs)]
+    short = ["", *(noted(run, verdict, "rule") for run in runs)]
+    for head in SPARED if all_done else SPARED[:-1]:
+        if columns is not None and length(widths, short) > columns:
+            del widths[head]
+    if columns is not None and length(widths, notes) > columns:
+        notes = short
     lines = []
-    for (row, note), run in zip(rows, (None, *comparison.runs), strict=True):
+    for row, note, run in zip(rows, notes, (None, *runs), strict=True):
         first, *others = (
-            cell.ljust(width) if column == 0 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+            cell.rjust(widths[head]) if column else cell.ljust(widths[head])
+            for column, (head, cell) in enumerate(zip(HEAD, row, strict=True))
+            if head in widths
         )
         line = "  ".join((first, *others, note)).rstrip()
         if style and run is None:
             line = DIM + line + PLAIN
-        elif style and run is not None and run.model == comparison.verdict.winner:
+        elif style and run is not None and run.model == verdict.winner:
             line = GREEN + line + PLAIN
         lines.append("  " + line)
-    text = indented(comparison.verdict.sentence)
+    text = indented(verdict.sentence, columns)
     return "\n".join((*lines, "", BOLD + text + PLAIN if style else text))
 
 
-def legend(style: bool) -> str:
-    text = indented(LEGEND)
+def length(widths: Mapping[str, int], notes: Sequence[str]) -> int:
+    """Of the longest row: each cell after two spaces, and so the note."""
+    note = max(map(len, notes))
+    return sum(2 + width for width in widths.values()) + (2 + note if note else 0)
+
+
+def legend(style: bool, columns: int | None = None) -> str:
+    text = indented(LEGEND, columns)
     return DIM + text + PLAIN if style else text
 
 
-def indented(text: str) -> str:
-    return "\n".join(f"  {line}" for line in in_lines(text, WIDTH - 2))
+def indented(text: str, columns: int | None = None) -> str:
+    width = WIDTH if columns is None else min(WIDTH, max(columns, NARROWEST))
+    return "\n".join(f"  {line}" for line in in_lines(text, width - 2))
 
 
 def cells(run: Run, sync: Run | None) -> Sequence[str]:
@@ -76,12 +109,12 @@ def cells(run: Run, sync: Run | None) -> Sequence[str]:
     )
 
 
-def marks(run: Run, verdict: Verdict) -> list[str]:
+def marks(run: Run, verdict: Verdict, pick: str = "the rule's pick") -> list[str]:
     """What the verdict says of this run, in words."""
     said = ["best"] if run.model == verdict.winner else []
-    return [*said, "the rule's pick"] if run.model == verdict.pick else said
+    return [*said, pick] if run.model == verdict.pick else said
 
 
-def noted(run: Run, verdict: Verdict) -> str:
-    said = marks(run, verdict)
+def noted(run: Run, verdict: Verdict, pick: str) -> str:
+    said = marks(run, verdict, pick)
     return "<- " + ", ".join(said) if said else ""

@@ -32,8 +32,12 @@ CPU_BOUND = 0.8
 #: second a thousand, each with its own stack, start and switches, where a task costs a few kilobytes.
 SLOW_IO = 0.010
 
-#: Two wall times this close are the same on a shared machine; then the one that took less CPU is the better.
+#: Two wall times, or two CPU times, this close are the same on a shared machine.
 LEVEL = 0.10
+
+#: A run that waited for a core for more than this share of what it computed had too few: what else the machine had
+#: to do, or its own threads, kept them busy.
+CROWDED = 0.5
 
 FAMILIES = {
     "sync": "sync",
@@ -121,12 +125,14 @@ def profile_of(runs: Sequence[Run]) -> Profile | None:
 
 
 def winner_of(runs: Sequence[Run]) -> Run | None:
-    """The fastest; of those level with it, the one that took the least CPU."""
+    """The fastest; of those level with it, the fastest of the ones that took the least CPU."""
     if not runs:
         return None
     least = min(measured(run).wall for run in runs)
     level = [run for run in runs if measured(run).wall <= least * (1 + LEVEL)]
-    return min(level, key=lambda run: measured(run).cpu)
+    least_cpu = min(measured(run).cpu for run in level)
+    frugal = [run for run in level if measured(run).cpu <= least_cpu * (1 + LEVEL)]
+    return min(frugal, key=lambda run: measured(run).wall)
 
 
 def measured(run: Run) -> Figures:
@@ -150,13 +156,14 @@ def sentence(
     if rule is None:
         text = f"{start}; the rule has no answer for that; measured, {took(best)} {against(best, runs)}"
     elif FAMILIES[best.model] == rule:
-        text = f"{start}; the rule says {rule} and, measured, it holds: {took(best)} {against(best, runs)}"
+        result = ", but here it gained nothing" if gained_nothing(best, runs) else " and, measured, it holds"
+        text = f"{start}; the rule says {rule}{result}: {took(best)} {against(best, runs)}"
     elif pick is not None:
         text = f"{start}; the rule says {rule}, but here {took(best)} {beat(best, pick)}"
     else:
         why_not = absent(rule, call_async)
         text = f"{start}; the rule says {rule}, {why_not}; of what ran, {took(best)} was best"
-    return text + starting(best) + "."
+    return text + starting(best) + crowded(best) + "."
 
 
 def character(profile: Profile) -> str:
@@ -184,7 +191,7 @@ def against(best: Run, runs: Sequence[Run]) -> str:
         return "was the only one"
     ratio = measured(other).wall / measured(best).wall
     if ratio < 1 + LEVEL:
-        return f"was level with {took(other)}, on {cpu(best)} of CPU instead of {cpu(other)}"
+        return level_with(best, other)
     return f"against {took(other)}, {ratio:.1f} times as fast"
 
 
@@ -192,8 +199,20 @@ def beat(best: Run, pick: Run) -> str:
     """How a winner that the rule did not pick stands to the model that it did."""
     ratio = measured(pick).wall / measured(best).wall
     if ratio < 1 + LEVEL:
-        return f"was level with {took(pick)}, on {cpu(best)} of CPU instead of {cpu(pick)}"
+        return level_with(best, pick)
     return f"beat {took(pick)}, taking {cpu(best)} of CPU against {cpu(pick)}"
+
+
+def level_with(best: Run, other: Run) -> str:
+    text = f"was level with {took(other)}"
+    if measured(other).cpu <= measured(best).cpu * (1 + LEVEL):
+        return text
+    return f"{text}, on {cpu(best)} of CPU instead of {cpu(other)}"
+
+
+def gained_nothing(best: Run, runs: Sequence[Run]) -> bool:
+    """Whether the winner is only level with the run one by one."""
+    return any(run.model == "sync" and measured(run).wall < measured(best).wall * (1 + LEVEL) for run in runs)
 
 
 def cpu(run: Run) -> str:
@@ -212,3 +231,12 @@ def starting(best: Run) -> str:
     if best.model != "processes" or figures.start < figures.wall * LEVEL:
         return ""
     return f" (once its workers are up, which took {seconds(figures.start)})"
+
+
+def crowded(best: Run) -> str:
+    """A winner that waited long for a core is faster where the cores are free."""
+    figures = measured(best)
+    queued = figures.queued or 0.0
+    if queued <= figures.cpu * CROWDED or queued <= figures.wall * LEVEL:
+        return ""
+    return f" (the cores were busy: it waited {seconds(queued)} for one)"
