@@ -37,7 +37,8 @@ def job(tmp_path: Path) -> Path:
 def test_a_table_and_a_verdict_on_stdout_and_progress_on_stderr(job: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(job), "--models", "sync, rota"]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[1].split()[:4] == ["model", "wall", "speed", "cpu"]
+    assert out.splitlines()[1] == job.name
+    assert out.splitlines()[3].split()[:4] == ["model", "wall", "speed", "cpu"]
     assert "bound" in out or "Mixed" in out
     assert "Python" in out.splitlines()[-1]
     assert "3 of 3" in err

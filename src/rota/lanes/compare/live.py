@@ -6,6 +6,7 @@ has ended. Progress and results are different streams: who redirects the results
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Sequence
@@ -70,6 +71,9 @@ class Live(Watcher):
 
     def compared(self, comparison: Comparison) -> None:
         if self.results is not None:
+            if not same_file(self.stream, self.results):
+                # Whoever reads the results alone has not seen what job they are of.
+                self.results.write(f"\n{comparison.title}\n")
             self.results.write(f"\n{table(comparison, self.style, columns_of(self.results))}\n")
             self.results.flush()
 
@@ -84,3 +88,11 @@ class Live(Watcher):
             text = "\r" + text[: shutil.get_terminal_size().columns - 1] + "\033[K"
         self.stream.write(text)
         self.stream.flush()
+
+
+def same_file(one: TextIO, other: TextIO) -> bool:
+    """Whether what is written to both stands in one place, such as a terminal."""
+    try:
+        return os.path.sameopenfile(one.fileno(), other.fileno())
+    except (OSError, ValueError):  # no file behind one of them
+        return one is other
