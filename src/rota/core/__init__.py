@@ -8,15 +8,18 @@ file descriptor is behind the poller that the loop is handed.
 ``policy``     who of the ready runs next, when it is not first come first served
 ``handle``     one call, now or at a time
 ``timers``     the calls that wait for their time
-``future``     a result that arrives later
-``task``       a coroutine being run
-``gather``     many awaitables as one, and ``sleep``
+``future``     a result that arrives later; ``states`` are its states
+``task``       a coroutine being run; ``ended`` is how it ended
+``gather``     many awaitables as one
+``sleep``      let others run, for a turn or for a time
+``state``      what futures and tasks see of their loop
 ``turn``       the loop: run the ready, poll, move what is done from waiting to ready
 ``clock``      what time it is, and how long until then
 ``probes``     what an observer can hear
 ``lifecycle``  a loop's life: run, stop, close, async generators
 ``trouble``    where an exception goes that nobody awaits
 ``registry``   asyncio's own book of tasks, so that ``all_tasks`` and ``current_task`` know rota's
+``debugging``  what debug mode shows
 ``native``     the few calls that need C, with the same in plain Python
 ============== ===================================================================================
 """
