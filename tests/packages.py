@@ -65,7 +65,7 @@ def main() -> None:
         must(build(ROOT, work / "sdist", "sdist", work))
         (sdist,) = (work / "sdist").glob("*.tar.gz")
         say(f"sdist {sdist.name}")
-        must(build(sdist_folder(sdist, work), work / "wheel", "wheel", work, ROTA_BUILD="require"))
+        must(build(unpacked(sdist, work / "first"), work / "wheel", "wheel", work, ROTA_BUILD="require"))
         (wheel,) = (work / "wheel").glob("*.whl")
         printed = installed(wheel, work, "compiled")
         assert printed.endswith("True"), f"{wheel.name} is not compiled: {printed}"
@@ -73,11 +73,12 @@ def main() -> None:
         printed = installed(sdist, work, "without-compiler", **NO_COMPILER)
         assert printed.endswith("False"), f"compiled without a compiler: {printed}"
         say(f"sdist installed without a compiler runs: {printed}")
-        refused = build(ROOT, work / "refused", "wheel", work, ROTA_BUILD="require", **NO_COMPILER)
+        second = unpacked(sdist, work / "second")
+        refused = build(second, work / "refused", "wheel", work, ROTA_BUILD="require", **NO_COMPILER)
         assert refused.returncode != 0, "ROTA_BUILD=require succeeded without a compiler"
         assert NO_COMPILER["CC"] in refused.stdout + refused.stderr, f"it failed of something else: {refused.stderr}"
         say("ROTA_BUILD=require fails without a compiler")
-        must(build(ROOT, work / "pure", "wheel", work, ROTA_BUILD="pure"))
+        must(build(unpacked(sdist, work / "third"), work / "pure", "wheel", work, ROTA_BUILD="pure"))
         (pure,) = (work / "pure").glob("*.whl")
         assert pure.name.endswith("-py3-none-any.whl"), f"ROTA_BUILD=pure made {pure.name}"
         printed = installed(pure, work, "plain")
@@ -85,10 +86,11 @@ def main() -> None:
         say(f"wheel {pure.name} runs: {printed}")
 
 
-def sdist_folder(sdist: Path, work: Path) -> Path:
-    """The sdist unpacked: what it lacks, a wheel built from it lacks too."""
-    must(call("tar", "-xzf", sdist, cwd=work))
-    (folder,) = (path for path in work.iterdir() if path.is_dir() and path.name.startswith("rota-"))
+def unpacked(sdist: Path, into: Path) -> Path:
+    """The sdist in a folder where nothing was built before: what it lacks, a wheel built from it lacks too."""
+    into.mkdir()
+    must(call("tar", "-xzf", sdist, cwd=into))
+    (folder,) = into.iterdir()
     return folder
 
 
