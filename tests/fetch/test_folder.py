@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import stat
@@ -96,6 +97,7 @@ def test_two_runs_share_a_folder(folder: Folder, tmp_path: Path) -> None:
 def test_only_what_was_there_before_counts_as_had(tmp_path: Path) -> None:
     (tmp_path / "before").touch()
     with Folder(str(tmp_path)) as folder:
+        asyncio.run(folder.settle())
         save(folder, "since")
         assert folder.had("before")
         assert not folder.had("since")

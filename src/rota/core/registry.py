@@ -2,8 +2,8 @@
 
 A task of rota is entered with a strong reference and taken out when it is done: a task that nobody else refers to
 runs to its end (asyncio keeps weak references and may lose it). Where Python has a set of eager tasks (3.12 and
-later), that set is the book: adding to it costs a tenth of a ``WeakSet``. Python 3.11 has only the ``WeakSet``, so a
-set here holds the reference.
+later), that set is the book: it costs far less than a ``WeakSet``. Python 3.11 has only the ``WeakSet``, so a set here
+holds the reference.
 
 ``current_tasks`` is the dictionary of Python 3.11 to 3.13 from a loop to its current task; where there is none (3.14
 keeps the current task in the thread's state), ``swap_current`` does the same through asyncio's functions.

@@ -101,6 +101,8 @@ async def fetch(
                 yield found
 
     with Folder(into) as folder:
+        if skip_existing:
+            await folder.settle()
         async with download.session(per_host, timeout) as session:
             downloader = download.Downloader(session, folder, counts, timeout, retries, skip_existing, sleep)
 

@@ -10,10 +10,10 @@ A ``.part`` that a killed run left behind is not touched, and its name counts as
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import tempfile
-import time
 from types import TracebackType
 from typing import Self
 
@@ -59,7 +59,6 @@ class Folder:
         except OSError as error:
             os.close(self._fd)
             raise DiskError(path, error) from error
-        time.sleep(CLOCK_STEP)
 
     def __enter__(self) -> Self:
         return self
@@ -69,9 +68,12 @@ class Folder:
     ) -> None:
         os.close(self._fd)
 
+    async def settle(self) -> None:
+        """Wait until a file made from now on is stamped later than those that were there: ``had`` tells by that."""
+        await asyncio.sleep(CLOCK_STEP)
+
     def had(self, name: str) -> bool:
-        """Whether ``name`` was there before the folder was opened: a file saved since then is another
-        URL's."""
+        """Whether ``name`` was there before the folder was opened: a file saved after ``settle`` is another URL's."""
         try:
             found = os.stat(name, dir_fd=self._fd, follow_symlinks=False)
         except OSError:
