@@ -109,3 +109,41 @@ def test_the_repr_tells_the_state(run_real, pair):
         assert repr(transport) == "<SocketTransport closed fd=-1>"
 
     run_real(main())
+
+
+def test_an_instance_may_have_methods_of_its_own(run_real, pair):
+    """Libraries and tests put a ``write`` of their own on one transport."""
+
+    async def main():
+        ours, _ = pair
+        protocol = Recorder()
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: protocol, sock=ours)
+        written = []
+        transport.write = written.append
+        transport.write(b"seen")
+        transport.close()
+        await protocol.lost
+        return written
+
+    assert run_real(main()) == [b"seen"]
+
+
+def test_a_protocol_may_exchange_its_methods_on_the_way(run_real, pair):
+    """A protocol that changes what it speaks sets another ``data_received`` on itself."""
+
+    async def main():
+        ours, theirs = pair
+        protocol = Recorder()
+        transport, _ = await asyncio.get_running_loop().create_connection(lambda: protocol, sock=ours)
+        theirs.send(b"one")
+        while not protocol.data:
+            await asyncio.sleep(0)
+        upgraded = asyncio.get_running_loop().create_future()
+        protocol.data_received = upgraded.set_result
+        theirs.send(b"two")
+        seen = await upgraded
+        transport.close()
+        await protocol.lost
+        return bytes(protocol.data), seen
+
+    assert run_real(main()) == (b"one", b"two")

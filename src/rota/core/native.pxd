@@ -73,6 +73,15 @@ cdef extern from *:
         return value;
     }
 
+    /* The method is found and called without an object for the two. */
+    static CYTHON_INLINE PyObject *rota_call_method(PyObject *context, PyObject *owner, PyObject *name, PyObject *arg) {
+        PyObject *value;
+        if (PyContext_Enter(context) < 0) return NULL;
+        value = PyObject_CallMethodOneArg(owner, name, arg);
+        if (PyContext_Exit(context) < 0) Py_CLEAR(value);
+        return value;
+    }
+
     /* A tuple or an exception as the value would be taken for the arguments of StopIteration: wrap those. */
     static CYTHON_UNUSED int rota_stop_iteration(PyObject *value) {
         if (PyTuple_Check(value) || PyExceptionInstance_Check(value)) {
@@ -96,6 +105,7 @@ cdef extern from *:
     object rota_throw(object context, object coro, object error, int *how)
     object call "rota_call"(object context, object callback, object args)
     object call_one "rota_call_one"(object context, object callback, object arg)
+    object call_method "rota_call_method"(object context, object owner, object name, object arg)
     object copy_context "PyContext_CopyCurrent"()
     int stop_iteration "rota_stop_iteration"(object value) except -1
     double monotonic "rota_monotonic"()

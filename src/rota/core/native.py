@@ -17,7 +17,17 @@ from typing import Any, NoReturn
 
 from .ended import Ended
 
-__all__ = ["call", "call_one", "check_signals", "copy_context", "monotonic", "step", "stop_iteration", "throw"]
+__all__ = [
+    "call",
+    "call_method",
+    "call_one",
+    "check_signals",
+    "copy_context",
+    "monotonic",
+    "step",
+    "stop_iteration",
+    "throw",
+]
 
 
 def step(context: Context, coro: Coroutine[Any, Any, Any], ended: Ended) -> Any:
@@ -58,6 +68,11 @@ def call(context: Context, callback: Callable[..., Any], args: tuple[Any, ...]) 
 def call_one(context: Context, callback: Callable[..., Any], arg: object) -> Any:
     """``callback(arg)`` in ``context``."""
     return context.run(callback, arg)
+
+
+def call_method(context: Context, owner: object, name: str, arg: object) -> Any:
+    """``owner.name(arg)`` in ``context``."""
+    return context.run(getattr(owner, name), arg)
 
 
 def stop_iteration(value: object) -> NoReturn:

@@ -3,22 +3,16 @@
 :class:`SocketTransport` keeps the contract of :class:`asyncio.Transport` and answers ``isinstance`` for it.
 
 Reading: one ``recv`` each time the kernel says that something is there, never a second one, so that whoever was woken
-by the first runs before more comes. The protocol's ``data_received`` (or ``buffer_updated``) is looked up when the
-protocol is set.
+by the first runs before more comes.
 
 Writing: ``write`` keeps the bytes until the end of the turn, when all that was written leaves in one call. More than
 ``limits.WRITE_NOW``, and what is written while the loop does not run, leaves at once. What the kernel doesn't take
 waits for it. ``bytes`` are kept as they are; a buffer that can change is copied when it is given.
 
-Every callback runs in the context in which the transport was made, except those that answer a call of the protocol's
-own (``pause_writing`` out of ``write``), which run in the caller's.
-
 ============== =======================================================================
 ``_reading``   the poller knows that we want to read
 ``_writing``   the poller knows that we want to write: the kernel would not take more
 ``_leaving``   the turn will call ``_flush`` when it ends
-``_closing``   ``close`` or ``abort`` was called, or the connection is lost
-``_lost``      not 0 when ``connection_lost`` is on its way; counts the writes after it
 ============== =======================================================================
 """
 
@@ -28,51 +22,37 @@ import asyncio
 import socket
 import warnings
 from asyncio import trsock
-from asyncio.log import logger
 from collections.abc import Iterable
-from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 from .. import limits
 from ..core import native
 from ..core.ready import Runnable
 from . import syscalls
+from .endpoint import Endpoint
 
 if TYPE_CHECKING:
     from ..core.turn import LoopCore
 
 WRITE_NOW = limits.WRITE_NOW
 WRITE_BUFFERS = limits.WRITE_BUFFERS
-WRITES_AFTER_LOSS = limits.WRITES_AFTER_LOSS
 
 
-class SocketTransport(Runnable):
+class SocketTransport(Endpoint):
     """A stream between a socket and a protocol. Made by the loop's ``create_connection`` and its like."""
 
     __slots__ = (
-        "_buffer_updated",
-        "_closing",
-        "_context",
-        "_data_received",
+        "_buffered",
         "_ended",
         "_eof",
-        "_extra",
         "_fd",
         "_flusher",
-        "_get_buffer",
-        "_high_water",
         "_leaving",
-        "_loop",
-        "_lost",
-        "_low_water",
         "_offset",
         "_out",
         "_paused",
-        "_protocol",
-        "_protocol_paused",
         "_reading",
         "_server",
-        "_size",
         "_sock",
         "_writing",
     )
@@ -97,33 +77,20 @@ class SocketTransport(Runnable):
         """Take over ``sock``, connected and non-blocking. In the next turn ``protocol.connection_made`` is called,
         reading begins, and ``waiter`` (a future or None) is finished; ``server`` is told when all is over.
         """
-        self._loop = loop
+        Endpoint.__init__(self, loop, extra)
         self._sock: socket.socket | None = sock
         self._fd = sock.fileno()
-        self._context: Context = native.copy_context()
         self._server = server
         self._out: list[bytes] = []
         self._offset = 0  # bytes of the first of _out that have left
-        self._size = 0  # bytes in _out that have not
-        self._high_water = limits.WRITE_HIGH_WATER
-        self._low_water = limits.WRITE_LOW_WATER
         self._reading = False
         self._writing = False
         self._leaving = False
-        self._closing = False
         self._paused = False
         self._ended = False  # the peer has ended its side
         self._eof = False  # we have ended ours
-        self._protocol_paused = False
-        self._lost = 0
-        self._is_task = False
-        self._queued = False
         self._flusher = Flusher(self)
-        self._protocol: Any = None
-        self._data_received: Any = None  # the methods of the protocol that are called per packet
-        self._get_buffer: Any = None
-        self._buffer_updated: Any = None
-        self._extra: dict[str, Any] = {} if extra is None else dict(extra)
+        self._buffered = False  # the protocol has memory of its own to read into
         self._extra["socket"] = trsock.TransportSocket(sock)
         self._note_names(sock)
         self.set_protocol(protocol)
@@ -148,7 +115,7 @@ class SocketTransport(Runnable):
         """The socket can be read."""
         if self._closing or self._paused:
             return
-        if self._get_buffer is not None:
+        if self._buffered:
             self._read_into_buffer()
             return
         try:
@@ -164,7 +131,7 @@ class SocketTransport(Runnable):
             self._read_end()
             return
         try:
-            native.call_one(self._context, self._data_received, data)
+            native.call_method(self._context, self._protocol, "data_received", data)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -173,7 +140,7 @@ class SocketTransport(Runnable):
     def _read_into_buffer(self) -> None:
         """For a BufferedProtocol: read into the memory that it gives."""
         try:
-            buffer = native.call_one(self._context, self._get_buffer, -1)
+            buffer = native.call_method(self._context, self._protocol, "get_buffer", -1)
             if not len(buffer):
                 raise RuntimeError("get_buffer() returned an empty buffer")
         except (SystemExit, KeyboardInterrupt):
@@ -194,7 +161,7 @@ class SocketTransport(Runnable):
             self._read_end()
             return
         try:
-            native.call_one(self._context, self._buffer_updated, size)
+            native.call_method(self._context, self._protocol, "buffer_updated", size)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -278,12 +245,6 @@ class SocketTransport(Runnable):
     def can_write_eof(self) -> bool:
         return True
 
-    def _write_lost(self) -> None:
-        """Written after the connection was lost: say so when it goes on."""
-        if self._lost == WRITES_AFTER_LOSS:
-            logger.warning("socket.send() raised exception.")
-        self._lost += 1
-
     def _send_later(self) -> None:
         if not self._writing:
             if self._size >= WRITE_NOW or self._loop._thread_id is None:
@@ -291,9 +252,7 @@ class SocketTransport(Runnable):
             elif not self._leaving:
                 self._leaving = True
                 self._loop._at_turn_end(self._flusher)
-        if self._size > self._high_water and not self._protocol_paused:
-            self._protocol_paused = True
-            self._tell_protocol(self._protocol.pause_writing, "protocol.pause_writing() failed", False)
+        self._check_full()
 
     def _flush(self, outside: bool) -> None:
         """Give the kernel what it takes, and wait for it with the rest.
@@ -320,9 +279,7 @@ class SocketTransport(Runnable):
                 self._writing = True
         else:
             self._stop_writing()
-        if self._protocol_paused and self._size <= self._low_water:
-            self._protocol_paused = False
-            self._tell_protocol(self._protocol.resume_writing, "protocol.resume_writing() failed", outside)
+        self._check_drained(outside)
         if not self._out:
             if self._closing:
                 self._lose(None)
@@ -363,50 +320,7 @@ class SocketTransport(Runnable):
             # The peer was faster: reading will tell.
             pass
 
-    def _tell_protocol(self, callback: Any, message: str, outside: bool) -> None:
-        try:
-            if outside:
-                native.call(self._context, callback, ())
-            else:
-                callback()
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._loop.call_exception_handler(
-                {
-                    "message": message,
-                    "exception": error,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
-
-    def get_write_buffer_size(self) -> int:
-        """How many bytes have not left."""
-        return self._size
-
-    def get_write_buffer_limits(self) -> tuple[int, int]:
-        """``(low, high)``: the protocol is paused above ``high`` bytes unsent and resumed at ``low``."""
-        return (self._low_water, self._high_water)
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """Set both; one that is not given follows from the other (a quarter, four times), or is the default."""
-        if high is None:
-            high = limits.WRITE_HIGH_WATER if low is None else 4 * low
-        if low is None:
-            low = high // 4
-        if not high >= low >= 0:
-            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self._high_water = high
-        self._low_water = low
-        if self._size > high and not self._protocol_paused:
-            self._protocol_paused = True
-            self._tell_protocol(self._protocol.pause_writing, "protocol.pause_writing() failed", False)
-
     # -- ending -------------------------------------------------------------------------------------------------
-
-    def is_closing(self) -> bool:
-        return self._closing
 
     def close(self) -> None:
         """Read no more, send what was written, then call ``connection_lost(None)``."""
@@ -425,7 +339,6 @@ class SocketTransport(Runnable):
         self._force_close(None)
 
     def _force_close(self, error: BaseException | None) -> None:
-        """Drop what was written and call ``connection_lost(error)``. asyncio's TLS calls this, too."""
         if self._lost:
             return
         self._drop_out()
@@ -434,39 +347,11 @@ class SocketTransport(Runnable):
         self._stop_reading()
         self._lose(error)
 
-    def _fatal_error(self, error: BaseException, message: str = "Fatal error on transport") -> None:
-        """The connection can't go on. What the network did is no news; what a protocol raised is."""
-        if not isinstance(error, OSError):
-            self._loop.call_exception_handler(
-                {
-                    "message": message,
-                    "exception": error,
-                    "transport": self,
-                    "protocol": self._protocol,
-                }
-            )
-        self._force_close(error)
-
-    def _lose(self, error: BaseException | None) -> None:
-        if not self._lost:
-            self._lost = 1
-            self._loop.call_soon(self._call_connection_lost, error, context=self._context)
-
-    def _call_connection_lost(self, error: BaseException | None) -> None:
-        try:
-            self._protocol.connection_lost(error)
-        finally:
-            self._release()
-
     def _release(self) -> None:
-        """Give the socket back and let go of everybody."""
         sock, self._sock = self._sock, None
         server, self._server = self._server, None
         self._fd = -1
         self._protocol = None
-        self._data_received = None
-        self._get_buffer = None
-        self._buffer_updated = None
         self._flusher._transport = None
         if sock is not None:
             sock.close()
@@ -480,24 +365,10 @@ class SocketTransport(Runnable):
 
     # -- who it is ----------------------------------------------------------------------------------------------
 
-    def get_protocol(self) -> Any:
-        return self._protocol
-
     def set_protocol(self, protocol: Any) -> None:
         """Give what comes from now on to ``protocol``."""
         self._protocol = protocol
-        if isinstance(protocol, asyncio.BufferedProtocol):
-            self._data_received = None
-            self._get_buffer = protocol.get_buffer
-            self._buffer_updated = protocol.buffer_updated
-        else:
-            self._data_received = getattr(protocol, "data_received", None)
-            self._get_buffer = None
-            self._buffer_updated = None
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """``"socket"``, ``"sockname"``, ``"peername"``; ``default`` for what it does not know."""
-        return self._extra.get(name, default)
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def __repr__(self) -> str:
         words = [type(self).__name__]
@@ -544,18 +415,11 @@ class Opening(Runnable):
     def _run(self) -> None:
         transport = self._transport
         try:
-            native.call_one(transport._context, transport._protocol.connection_made, transport)
+            native.call_method(transport._context, transport._protocol, "connection_made", transport)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            transport._loop.call_exception_handler(
-                {
-                    "message": "protocol.connection_made() failed",
-                    "exception": error,
-                    "transport": transport,
-                    "protocol": transport._protocol,
-                }
-            )
+            transport._report(error, "protocol.connection_made() failed")
         try:
             transport._start_reading()
         except OSError as error:

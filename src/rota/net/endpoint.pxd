@@ -1,0 +1,40 @@
+from ..core cimport native
+from ..core.ready cimport Runnable
+from ..core.turn cimport LoopCore
+
+cdef object logger
+cdef int WRITES_AFTER_LOSS
+
+
+cdef class Endpoint(Runnable):
+    cdef dict __dict__
+    cdef readonly bint _closing
+    cdef readonly object _context
+    cdef readonly dict _extra
+    cdef Py_ssize_t _high_water
+    cdef readonly LoopCore _loop
+    cdef int _lost
+    cdef Py_ssize_t _low_water
+    cdef readonly object _protocol
+    cdef readonly bint _protocol_paused
+    cdef Py_ssize_t _size
+
+    cdef _check_full(self)
+
+    cdef _check_drained(self, bint outside)
+
+    cdef _tell_protocol(self, callback, message, bint outside)
+
+    cdef _write_lost(self)
+
+    cpdef _force_close(self, error)
+
+    cpdef _fatal_error(self, error, message=*)
+
+    cdef _report(self, error, message)
+
+    cdef _lose(self, error)
+
+    cpdef _call_connection_lost(self, error)
+
+    cdef _release(self)

@@ -1,0 +1,170 @@
+"""What all transports share: a protocol, the context of its callbacks, the marks of a full buffer, and the end.
+
+An :class:`Endpoint` is one end of a connection, a pipe or a datagram socket. A subclass moves the bytes: it keeps
+``_size``, the bytes that have not left, and calls ``_check_full`` when there are more and ``_check_drained`` when
+there are fewer. It ends by ``_lose``, which calls ``connection_lost`` in the next turn and then ``_release``.
+
+The context is the one in which the endpoint was made. Every callback runs in it, except those that answer a call of
+the protocol's own (``pause_writing`` out of ``write``), which run in the caller's.
+
+Attributes may be set on an endpoint: libraries and tests put a ``write`` of their own on an instance.
+"""
+
+from __future__ import annotations
+
+from asyncio.log import logger
+from contextvars import Context
+from typing import TYPE_CHECKING, Any
+
+from .. import limits
+from ..core import native
+from ..core.ready import Runnable
+
+if TYPE_CHECKING:
+    from ..core.turn import LoopCore
+
+WRITES_AFTER_LOSS = limits.WRITES_AFTER_LOSS
+
+
+class Endpoint(Runnable):
+    """The common part of every transport; see :class:`asyncio.BaseTransport` and :class:`asyncio.WriteTransport`."""
+
+    __slots__ = (
+        "__dict__",
+        "_closing",
+        "_context",
+        "_extra",
+        "_high_water",
+        "_loop",
+        "_lost",
+        "_low_water",
+        "_protocol",
+        "_protocol_paused",
+        "_size",
+    )
+
+    def __init__(self, loop: LoopCore, extra: dict[str, Any] | None) -> None:
+        self._loop = loop
+        self._context: Context = native.copy_context()
+        self._extra: dict[str, Any] = {} if extra is None else dict(extra)
+        self._protocol: Any = None
+        self._protocol_paused = False
+        self._size = 0  # bytes written that have not left
+        self._high_water = limits.WRITE_HIGH_WATER
+        self._low_water = limits.WRITE_LOW_WATER
+        self._closing = False  # close() or abort() was called, or the connection is lost
+        self._lost = 0  # not 0 when connection_lost is on its way; counts the writes after it
+        self._is_task = False
+        self._queued = False
+
+    # -- who it is ----------------------------------------------------------------------------------------------
+
+    def get_protocol(self) -> Any:
+        return self._protocol
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Give what comes from now on to ``protocol``."""
+        self._protocol = protocol
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What is known of the connection under ``name``, or ``default``."""
+        return self._extra.get(name, default)
+
+    # -- how full the buffer is ---------------------------------------------------------------------------------
+
+    def get_write_buffer_size(self) -> int:
+        """How many bytes have not left."""
+        return self._size
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """``(low, high)``: the protocol is paused above ``high`` bytes unsent and resumed at ``low``."""
+        return (self._low_water, self._high_water)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set both; one that is not given follows from the other (a quarter, four times), or is the default."""
+        if high is None:
+            high = limits.WRITE_HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._high_water = high
+        self._low_water = low
+        self._check_full()
+
+    def _check_full(self) -> None:
+        """More was written: above the mark, ask the protocol to wait."""
+        if self._size > self._high_water and not self._protocol_paused:
+            self._protocol_paused = True
+            self._tell_protocol(self._protocol.pause_writing, "protocol.pause_writing() failed", False)
+
+    def _check_drained(self, outside: bool) -> None:
+        """Something has left: at the lower mark, let the protocol go on.
+
+        ``outside`` says that the loop calls, not the protocol: its callback then needs its context.
+        """
+        if self._protocol_paused and self._size <= self._low_water:
+            self._protocol_paused = False
+            self._tell_protocol(self._protocol.resume_writing, "protocol.resume_writing() failed", outside)
+
+    def _tell_protocol(self, callback: Any, message: str, outside: bool) -> None:
+        try:
+            if outside:
+                native.call(self._context, callback, ())
+            else:
+                callback()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._report(error, message)
+
+    def _write_lost(self) -> None:
+        """Written after the connection was lost: say so when it goes on."""
+        if self._lost == WRITES_AFTER_LOSS:
+            logger.warning("socket.send() raised exception.")
+        self._lost += 1
+
+    # -- the end ------------------------------------------------------------------------------------------------
+
+    def is_closing(self) -> bool:
+        return self._closing
+
+    def abort(self) -> None:
+        """Drop what has not left and call ``connection_lost(None)``."""
+        self._force_close(None)
+
+    def _force_close(self, error: BaseException | None) -> None:
+        """Drop what has not left and call ``connection_lost(error)``. asyncio's TLS calls this, too."""
+        raise NotImplementedError
+
+    def _fatal_error(self, error: BaseException, message: str = "Fatal error on transport") -> None:
+        """The connection can't go on. What the network did is no news; what a protocol raised is."""
+        if not isinstance(error, OSError):
+            self._report(error, message)
+        self._force_close(error)
+
+    def _report(self, error: BaseException, message: str) -> None:
+        self._loop.call_exception_handler(
+            {
+                "message": message,
+                "exception": error,
+                "transport": self,
+                "protocol": self._protocol,
+            }
+        )
+
+    def _lose(self, error: BaseException | None) -> None:
+        """Call ``connection_lost(error)`` in the next turn; once."""
+        if not self._lost:
+            self._lost = 1
+            self._loop.call_soon(self._call_connection_lost, error, context=self._context)
+
+    def _call_connection_lost(self, error: BaseException | None) -> None:
+        try:
+            self._protocol.connection_lost(error)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        """Give back what the system lent and let go of everybody."""
+        raise NotImplementedError
