@@ -26,6 +26,10 @@ if _os.environ.get("ROTA_PURE", "") not in ("", "0"):
     from . import pure as _pure
 
     _pure.install()
+else:
+    from . import subinterpreter as _subinterpreter
+
+    _subinterpreter.refuse_compiled()
 
 from asyncio import (
     TaskGroup,

@@ -17,6 +17,7 @@ file descriptor is behind the poller that the loop is handed.
 ``clock``      what time it is, and how long until then
 ``probes``     what an observer can hear
 ``lifecycle``  a loop's life: run, stop, close, async generators
+``fork``       in a forked child, the loops of its parent
 ``trouble``    where an exception goes that nobody awaits
 ``registry``   asyncio's own book of tasks, so that ``all_tasks`` and ``current_task`` know rota's
 ``debugging``  what debug mode shows

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from . import registry
 from .clock import Clock
+from .fork import open_loops
 from .policy import Policy
 from .turn import LoopCore
 
@@ -32,6 +33,7 @@ class Lifecycle(LoopCore):
     def __init__(self, poller: Any, waker: Any, clock: Clock | None = None, policy: str | Policy = "fifo") -> None:
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         super().__init__(poller, waker, clock, policy)
+        open_loops.add(self)
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -114,6 +116,21 @@ class Lifecycle(LoopCore):
         finally:
             self._poller.close()
             self._waker.close()
+
+    def _disown(self) -> None:
+        """This process was forked from the one that has this loop (``core.fork``)."""
+        if self.is_closed():
+            return
+        heard = self._hear_signals()
+        if heard is not None:
+            self._stop_hearing(-1 if heard == self._waker.fileno() else heard)
+        running: Any = events._get_running_loop()
+        if running is self:
+            events._set_running_loop(None)
+        self._disown_core()
+        registry.keep_quiet(self)
+        self._poller.close()
+        self._waker.close()
 
     def __del__(self) -> None:
         # A loop whose construction failed has nothing to close.

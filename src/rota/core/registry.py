@@ -61,3 +61,10 @@ def abandon(loop: Any) -> None:
         unfinished.discard(task)
         if not UNFINISHED_IS_BOOK:
             strike(task)
+
+
+def keep_quiet(loop: Any) -> None:
+    """Let the unfinished tasks of ``loop`` end unheard: they go on in the process from which this one was forked."""
+    for task in list(unfinished):
+        if task._loop is loop:
+            task._log_destroy_pending = False

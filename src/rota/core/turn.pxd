@@ -23,6 +23,7 @@ cdef class LoopCore(LoopState):
     cdef readonly Clock _clock
     cdef readonly bint _closed
     cdef object _inbox
+    cdef readonly bint _inherited
     cdef double _kept_since
     cdef bint _parked
     cdef double _polled_at
@@ -49,6 +50,8 @@ cdef class LoopCore(LoopState):
 
     cdef _check_made(self)
 
+    cdef _refuse(self)
+
     @cython.locals(leaving=list, runnable=Runnable, count=Py_ssize_t)
     cdef _end_turn(self)
 
@@ -69,3 +72,5 @@ cdef class LoopCore(LoopState):
     cdef TimerHandle _call_at(self, double when, callback, tuple args, context, method)
 
     cpdef _close_core(self)
+
+    cpdef _disown_core(self)

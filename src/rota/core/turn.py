@@ -58,6 +58,11 @@ def refuse() -> NoReturn:
     raise RuntimeError("Event loop is closed")
 
 
+def refuse_inherited() -> NoReturn:
+    """... and of a loop that this process has by a fork."""
+    raise RuntimeError("This event loop belongs to the parent process: a forked child must make one of its own")
+
+
 class LoopCore(LoopState):
     """What is ready, what waits, and the turn. ``rota.Loop`` is this with asyncio's face.
 
@@ -69,6 +74,7 @@ class LoopCore(LoopState):
         "_clock",
         "_closed",
         "_inbox",
+        "_inherited",
         "_kept_since",
         "_parked",
         "_polled_at",
@@ -93,6 +99,7 @@ class LoopCore(LoopState):
         self._ready = ready_for(policy)
         self._timers = Timers()
         self._inbox: deque[Handle] = deque()
+        self._inherited = False  # by a fork: the loop is the parent process's
         self._turn_end: list[Runnable] = []
         self._kept_since = 0.0  # when the first of them came
         self._thread_id = None
@@ -185,8 +192,10 @@ class LoopCore(LoopState):
 
     def _run_failed(self, runnable: object, error: BaseException) -> None:
         """What a callback raises is its handle's business; this came from rota's own side of it, such as a file
-        descriptor that was closed behind a transport's back. The loop goes on.
+        descriptor that was closed behind a transport's back. The loop goes on, unless it is another process's.
         """
+        if self._inherited:
+            refuse_inherited()
         self.call_exception_handler({"message": f"Exception while running {runnable!r}", "exception": error})
 
     def _end_turn(self) -> None:
@@ -243,6 +252,8 @@ class LoopCore(LoopState):
 
     def _run_observed(self, runnable: Runnable) -> None:
         """Run one while somebody watches, or in debug mode."""
+        if self._inherited:
+            refuse_inherited()
         self._probes.before_run(runnable)
         began = self._clock.time()
         runnable._run()
@@ -252,6 +263,8 @@ class LoopCore(LoopState):
         self._probes.after_run(runnable)
 
     def _poll_observed(self, timeout: float) -> None:
+        if self._inherited:
+            refuse_inherited()
         before = self._ready._count
         self._probes.before_poll(timeout)
         self._poller.poll(timeout, self._ready)
@@ -284,7 +297,7 @@ class LoopCore(LoopState):
     def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Handle:
         """``call_soon`` from another thread or from a signal handler."""
         if self._closed:
-            refuse()
+            self._refuse()
         if self._debug:
             check_callback(callback, "call_soon_threadsafe")
         handle = new_handle(callback, args, self, context)
@@ -321,7 +334,7 @@ class LoopCore(LoopState):
     ) -> TimerHandle:
         self._check_made()
         if self._closed:
-            refuse()
+            self._refuse()
         if when != when:
             raise ValueError("Invalid delay: NaN (not a number)")
         if self._debug:
@@ -358,7 +371,7 @@ class LoopCore(LoopState):
         makes. Raises RuntimeError when the loop is closed.
         """
         if self._closed:
-            refuse()
+            self._refuse()
         if self._task_factory is None:
             if kwargs:
                 raise TypeError(f"create_task() got an unexpected keyword argument {next(iter(kwargs))!r}")
@@ -429,7 +442,13 @@ class LoopCore(LoopState):
 
     def _check_closed(self) -> None:
         if self._closed:
-            refuse()
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        """Say why nothing can be done on this loop."""
+        if self._inherited:
+            refuse_inherited()
+        refuse()
 
     def _check_thread(self) -> None:
         if self._thread_id is not None and self._thread_id != get_ident():
@@ -443,3 +462,16 @@ class LoopCore(LoopState):
         self._inbox.clear()
         self._turn_end = []
         self._ready.guard(refuse)
+
+    def _disown_core(self) -> None:
+        """This process is a child, forked from the one that has this loop: do nothing more here, and keep everything.
+
+        What waits is the parent's, and dropping it would close and finish what the parent goes on with. Who runs at
+        this moment runs on; then the turn, which looks at its observers anyway, finds out and raises.
+        """
+        self._closed = True
+        self._inherited = True
+        self._observed = True
+        self._thread_id = None
+        self._turn_end = []
+        self._ready.guard(refuse_inherited)

@@ -259,6 +259,9 @@ class SocketTransport(Endpoint):
 
         ``outside`` says that the loop calls, not the protocol: its callbacks then need their context.
         """
+        if self._loop._inherited:
+            # In a forked child: the parent sends what was written before, and would send it a second time.
+            self._loop._refuse()
         while self._out and not self._lost:
             try:
                 sent = syscalls.send(self._sock, self._fd, self._out, self._offset)  # type: ignore[arg-type]

@@ -32,8 +32,8 @@ class TidyServer(Server):
     def close(self) -> None:
         inode, self._inode = self._inode, None
         super().close()
-        # The path may be somebody else's by now.
-        if inode is not None and inode == inode_of(self._path):
+        # The path may be somebody else's by now, and in a forked child it is the parent's.
+        if inode is not None and not self._loop._inherited and inode == inode_of(self._path):
             try:
                 os.unlink(self._path)
             except OSError as error:

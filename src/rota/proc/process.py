@@ -83,6 +83,14 @@ class Processes(Lifecycle):
     def close(self) -> None:
         """Close the loop; children that outlive it are watched no more."""
         super().close()
+        self._watch_nobody()
+
+    def _disown(self) -> None:
+        """The children are the parent process's."""
+        super()._disown()
+        self._watch_nobody()
+
+    def _watch_nobody(self) -> None:
         while self._pidfds:
             os.close(self._pidfds.pop())
 

@@ -54,8 +54,7 @@ class Signals(Lifecycle):
         check_signal(sig)
         if self._signal_handlers.pop(sig, None) is None:
             return False
-        default: Any = signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
-        signal.signal(sig, default)
+        signal.signal(sig, default_of(sig))
         self._hear_nothing()
         return True
 
@@ -93,6 +92,18 @@ class Signals(Lifecycle):
                 if threading.current_thread() is threading.main_thread():
                     self.remove_signal_handler(sig)
         super().close()
+
+    def _disown(self) -> None:
+        """In a forked child nobody reads the loop's waker: signals do what they do by default, such as ending it."""
+        for sig in self._signal_handlers:
+            signal.signal(sig, default_of(sig))
+        self._signal_handlers.clear()
+        super()._disown()
+
+
+def default_of(sig: int) -> Any:
+    """What Python does on ``sig`` unless it is told otherwise."""
+    return signal.default_int_handler if sig == signal.SIGINT else signal.SIG_DFL
 
 
 def ignore(sig: int, frame: object) -> None:

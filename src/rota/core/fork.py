@@ -1,0 +1,29 @@
+"""A child process that was forked from one with loops: they are the parent's, and the child leaves them alone.
+
+A fork copies a loop with all that waits on it, while the kernel's part is shared: what the child did to the epoll set,
+or wrote to the waker, would be done to the parent. So in the child, before any code of the program, each loop gives up
+its own file descriptors (that closes the child's numbers and nothing else), refuses to be used, and is not the running
+one. The child may make a loop of its own at once.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .lifecycle import Lifecycle
+
+open_loops: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
+
+
+def disown_all() -> None:
+    """In the child."""
+    for loop in list(open_loops):
+        open_loops.discard(loop)
+        loop._disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=disown_all)
