@@ -17,6 +17,7 @@ off and its exception goes to the loop's exception handler: to be watched must n
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -27,7 +28,7 @@ class Probes:
     """The observers of one loop, which need not be known here: it is told of those that failed."""
 
     def __init__(self, loop: Any) -> None:
-        self._loop = loop
+        self._loop = weakref.ref(loop)  # the loop owns this, and a closed loop should not wait for the collector
         self._observers: list[Any] = []
         self._listeners: dict[str, list[tuple[Any, Callable[[Any], None]]]] = {hook: [] for hook in HOOKS}
 
@@ -71,8 +72,11 @@ class Probes:
             try:
                 listener(what)
             except Exception as error:
-                self._loop.unobserve(observer)
-                self._loop.call_exception_handler(
+                loop = self._loop()
+                if loop is None:
+                    return
+                loop.unobserve(observer)
+                loop.call_exception_handler(
                     {
                         "message": f"{hook} of observer {observer!r} failed; it hears no more",
                         "exception": error,

@@ -50,5 +50,6 @@ class Waker:
                     self.on_signal(number)
 
     def close(self) -> None:
+        self.on_signal = None  # a method of the loop, which has this waker
         self._hears.close()
         self._says.close()
