@@ -22,6 +22,18 @@ from .transport import SocketTransport
 #: Out of file descriptors or memory: nothing is wrong with the connection, it waits in the kernel's queue.
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
+#: The peer has gone, or the network to it has, before it was accepted (accept(2)): the next one may be there.
+GONE = (
+    errno.ECONNABORTED,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.ENOPROTOOPT,
+    errno.EPERM,
+    errno.EPROTO,
+)
+
 #: Since Python 3.12, wait_closed() waits for the connections too.
 WAIT_FOR_CONNECTIONS = sys.version_info >= (3, 12)
 
@@ -47,6 +59,7 @@ class Server(asyncio.AbstractServer):
         self._handshake_timeout = handshake_timeout
         self._shutdown_timeout = shutdown_timeout
         self._serving = False
+        self._in_trouble = False  # accept() has failed, and that was said
         self._serving_forever: Any = None
         self._active = 0
         self._transports: weakref.WeakSet[Any] = weakref.WeakSet()
@@ -161,7 +174,7 @@ class Server(asyncio.AbstractServer):
         self._loop._poller.add_reader(sock.fileno(), Handle(self._accept, (sock,), self._loop))
 
     def _listen_again(self, sock: socket.socket) -> None:
-        if self._sockets is not None and sock in self._sockets:
+        if self._sockets is not None and sock in self._sockets and sock.fileno() >= 0:
             self._listen(sock)
 
     def _accept(self, sock: socket.socket) -> None:
@@ -171,23 +184,32 @@ class Server(asyncio.AbstractServer):
                 return  # a protocol factory has closed the server
             try:
                 connection, address = sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            except (BlockingIOError, InterruptedError):
+                self._in_trouble = False  # all who waited have been taken
                 return
             except OSError as error:
-                if error.errno not in OUT_OF_RESOURCES:
-                    raise
-                self._loop.call_exception_handler(
-                    {
-                        "message": "socket.accept() out of system resource",
-                        "exception": error,
-                        "socket": trsock.TransportSocket(sock),
-                    }
-                )
-                # The connection stays in the kernel's queue and would wake us at every turn.
-                self._loop._poller.remove_reader(sock.fileno())
-                self._loop.call_later(limits.ACCEPT_RETRY_DELAY, self._listen_again, sock)
+                if error.errno in GONE:
+                    continue
+                self._accept_later(sock, error)
                 return
             self._open(connection, address)
+
+    def _accept_later(self, sock: socket.socket, error: OSError) -> None:
+        """Nothing can be accepted now. The poller would tell of the waiting connections at every turn: look away for
+        a while, and say so once, until no connection waits any more.
+        """
+        self._loop._poller.remove_reader(sock.fileno())
+        self._loop.call_later(limits.ACCEPT_RETRY_DELAY, self._listen_again, sock)
+        if not self._in_trouble:
+            self._in_trouble = True
+            short = error.errno in OUT_OF_RESOURCES
+            self._loop.call_exception_handler(
+                {
+                    "message": "socket.accept() out of system resource" if short else "Accept failed on a socket",
+                    "exception": error,
+                    "socket": trsock.TransportSocket(sock),
+                }
+            )
 
     def _open(self, connection: socket.socket, address: Any) -> None:
         try:
@@ -207,6 +229,7 @@ class Server(asyncio.AbstractServer):
             no_delay(connection)
             SocketTransport(self._loop, connection, protocol, None, {"peername": address}, self)
         except (SystemExit, KeyboardInterrupt):
+            connection.close()
             raise
         except BaseException as error:
             connection.close()

@@ -73,3 +73,6 @@ cdef class Opening(Runnable):
 
     @cython.locals(transport=SocketTransport)
     cdef _run(self)
+
+    @cython.locals(transport=SocketTransport)
+    cdef _begin(self)

@@ -423,6 +423,12 @@ class Opening(Runnable):
             raise
         except BaseException as error:
             transport._report(error, "protocol.connection_made() failed")
+        finally:
+            # After an interrupt, too: the loop may be run again.
+            self._begin()
+
+    def _begin(self) -> None:
+        transport = self._transport
         try:
             transport._start_reading()
         except OSError as error:
