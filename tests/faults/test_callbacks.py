@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -31,24 +33,24 @@ def exhaust() -> None:
     bytearray(1 << 62)
 
 
-def raiser(error: BaseException) -> Callable[[], None]:
+def raiser(make: Callable[[], BaseException]) -> Callable[[], None]:
     def fail() -> None:
-        raise error
+        raise make()
 
     return fail
 
 
 FAILURES: dict[str, tuple[type[BaseException], Callable[[], None]]] = {
-    "ValueError": (ValueError, raiser(ValueError("mine"))),
-    "StopIteration": (StopIteration, raiser(StopIteration(1))),
-    "BaseException": (Odd, raiser(Odd("mine"))),
+    "ValueError": (ValueError, raiser(ValueError)),
+    "StopIteration": (StopIteration, raiser(StopIteration)),
+    "BaseException": (Odd, raiser(Odd)),
     "RecursionError": (RecursionError, recurse),
     "MemoryError": (MemoryError, exhaust),
 }
 
-INTERRUPTS: dict[str, BaseException] = {
-    "KeyboardInterrupt": KeyboardInterrupt(),
-    "SystemExit": SystemExit(3),
+INTERRUPTS: dict[str, Callable[[], BaseException]] = {
+    "KeyboardInterrupt": KeyboardInterrupt,
+    "SystemExit": lambda: SystemExit(3),
 }
 
 
@@ -223,7 +225,8 @@ POINTS: dict[str, Callable[[Point], Any]] = {
     "get_buffer": protocol_method("get_buffer", lambda transport, peer: peer.send(b"x")),
     "buffer_updated": protocol_method("buffer_updated", lambda transport, peer: peer.send(b"x")),
     "eof_received": protocol_method("eof_received", lambda transport, peer: peer.shutdown(socket.SHUT_WR)),
-    "pause_writing": protocol_method("pause_writing", fill),
+    # From a callback: what pause_writing raises goes through write() to whoever called that.
+    "pause_writing": protocol_method("pause_writing", lambda *ends: asyncio.get_running_loop().call_soon(fill, *ends)),
     "resume_writing": protocol_method("resume_writing", fill_and_empty),
     "connection_lost": protocol_method("connection_lost", lambda transport, peer: transport.close()),
 }
@@ -284,11 +287,18 @@ def test_what_fails_is_reported_once_and_all_else_goes_on(run_real, point, failu
     assert [type(report["exception"]) for report in told[0]] == [kind], told[0]
 
 
+#: asyncio's transport is left with nothing to write and a writer that says so at every turn.
+ASYNCIO_BREAKS = [("asyncio", "resume_writing")]
+
+
 @pytest.mark.parametrize("interrupt", INTERRUPTS)
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize(
+    ("kind", "point"),
+    [(kind, point) for kind in ("rota", "asyncio") for point in POINTS if (kind, point) not in ASYNCIO_BREAKS],
+)
 def test_an_interrupt_leaves_the_loop_which_can_be_run_again(new_loop, point, interrupt):
-    error = INTERRUPTS[interrupt]
-    place = Point(raiser(error))
+    error = INTERRUPTS[interrupt]()
+    place = Point(raiser(lambda: error))
     order = []
     loop = new_loop()
     reports = watch_reports(loop)
@@ -317,3 +327,202 @@ def test_an_interrupt_leaves_the_loop_which_can_be_run_again(new_loop, point, in
         loop.close()
     assert order == ["before", "again"]
     assert reports == []
+
+
+# -- where the exception is somebody's own ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_function_in_a_thread_raises_to_whoever_awaits_it(run_real, failure):
+    kind, fail = FAILURES[failure]
+    if kind is StopIteration:
+        kind = TypeError if sys.version_info < (3, 13) else RuntimeError  # a future can't hold one
+        if sys.version_info < (3, 12):
+            pytest.skip("the future of a StopIteration is never done before Python 3.12: asyncio's own wrap_future")
+
+    async def main():
+        reports = watch_reports(asyncio.get_running_loop())
+        async with Bystander() as bystander:
+            with pytest.raises(kind):
+                await asyncio.get_running_loop().run_in_executor(None, fail)
+            await bystander.goes_on()
+        assert reports == []
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_protocol_factory_raises_to_whoever_connects(run_real, failure):
+    kind, fail = FAILURES[failure]
+    if kind is StopIteration:
+        kind = RuntimeError  # out of a coroutine
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        reports = watch_reports(loop)
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            async with Bystander() as bystander:
+                with pytest.raises(kind):
+                    await loop.create_connection(fail, sock=ours)
+                await bystander.goes_on()
+        assert reports == []
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("kind", ["rota"])
+def test_a_servers_protocol_factory_costs_one_connection(run_real, failure):
+    """asyncio says nothing of it unless in debug mode."""
+    kind, fail = FAILURES[failure]
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        reports = watch_reports(loop)
+        place = Point(fail)
+        protocols = []
+
+        def factory():
+            place()
+            protocols.append(asyncio.Protocol())
+            return protocols[-1]
+
+        server = await loop.create_server(factory, "127.0.0.1", 0)
+        address = server.sockets[0].getsockname()
+        async with Bystander() as bystander:
+            reader, writer = await asyncio.open_connection(*address)
+            assert await reader.read() == b""
+            writer.close()
+            await bystander.goes_on()
+            reader, writer = await asyncio.open_connection(*address)
+            await until(lambda: protocols)
+            writer.close()
+            assert await reader.read() == b""
+        server.close()
+        return reports
+
+    assert [type(report["exception"]) for report in run_real(main())] == [kind]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_task_factory_raises_to_whoever_makes_the_task(run_real, failure):
+    kind, fail = FAILURES[failure]
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        reports = watch_reports(loop)
+
+        def factory(loop, coro, **kwargs):
+            coro.close()
+            fail()
+
+        raised = None
+        async with Bystander() as bystander:
+            loop.set_task_factory(factory)
+            try:
+                loop.create_task(asyncio.sleep(0))
+            except BaseException as error:
+                raised = error
+            loop.set_task_factory(None)
+            await bystander.goes_on()
+        assert reports == []
+        return type(raised)
+
+    assert run_real(main()) is kind
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_an_exception_handler_that_fails_is_logged(run_real, caplog, failure):
+    kind, fail = FAILURES[failure]
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: fail())
+        async with Bystander() as bystander:
+            loop.call_soon(raiser(ZeroDivisionError))
+            await until(lambda: caplog.records)
+            await bystander.goes_on()
+
+    run_real(main())
+    (record,) = caplog.records
+    assert record.getMessage().startswith("Unhandled error in exception handler")
+    assert record.exc_info[0] is kind
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_finalizer_that_fails_is_unraisable(run_real, failure, monkeypatch):
+    kind, fail = FAILURES[failure]
+    unraisable = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda hook: unraisable.append(hook.exc_type))
+
+    class Rude:
+        def __del__(self):
+            fail()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        reports = watch_reports(loop)
+        async with Bystander() as bystander:
+            loop.call_soon(lambda rude: None, Rude())
+            loop.call_later(0.001, lambda rude: None, Rude()).cancel()
+            future = loop.create_future()
+            future.set_result(Rude())
+            del future
+            await asyncio.sleep(0)
+            await bystander.goes_on()
+        assert reports == []
+
+    run_real(main())
+    assert unraisable == [kind] * 3
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_an_async_generator_that_fails_as_it_is_dropped_is_reported(run_real, failure):
+    kind, fail = FAILURES[failure]
+    if kind is StopIteration:
+        kind = RuntimeError  # out of a generator
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        reports = watch_reports(loop)
+
+        async def numbers():
+            try:
+                yield 1
+            finally:
+                await asyncio.sleep(0)
+                fail()
+
+        async with Bystander() as bystander:
+            generator = numbers()
+            await anext(generator)
+            del generator
+            gc.collect()
+            await until(lambda: gc.collect() * 0 + len(reports))
+            await bystander.goes_on()
+        return reports
+
+    assert [type(report["exception"]) for report in run_real(main())] == [kind]
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_task_that_nobody_awaits_is_reported(run_real, failure):
+    kind, fail = FAILURES[failure]
+    if kind is StopIteration:
+        kind = RuntimeError  # out of a coroutine
+
+    async def work():
+        fail()
+
+    async def main():
+        reports = watch_reports(asyncio.get_running_loop())
+        async with Bystander() as bystander:
+            task = asyncio.create_task(work())
+            await asyncio.wait([task])
+            del task
+            gc.collect()
+            await bystander.goes_on()
+        return reports
+
+    assert [type(report["exception"]) for report in run_real(main())] == [kind]
