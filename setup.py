@@ -34,6 +34,7 @@ HOT = [
     "rota.core.task",
     "rota.core.timers",
     "rota.core.turn",
+    "rota.net.datagram",
     "rota.net.endpoint",
     "rota.net.poller.epoll",
     "rota.net.poller.watches",

@@ -56,6 +56,17 @@ WRITES_AFTER_LOSS = 5
 #: How long a server stops accepting when the process is out of file descriptors, as in asyncio.
 ACCEPT_RETRY_DELAY = 1.0
 
+#: How many datagrams one readiness reads: enough that a burst shares its poll, few enough that the callbacks of one
+#: busy socket (a few microseconds each) hold the others up for less than a tenth of a millisecond.
+DATAGRAMS_PER_READ = 16
+
+#: The largest datagram that is received whole, as in asyncio: UDP ends at 64 KiB, Unix sockets at the send buffer.
+DATAGRAM_SIZE = 256 * 1024
+
+#: How long a datagram waits for room in the queue of a Unix socket that ours is not connected to: the kernel does not
+#: tell of that room, and a look once a millisecond costs nothing.
+DATAGRAM_RETRY_DELAY = 0.001
+
 # -- debugging --------------------------------------------------------------------------------------------------
 
 #: In debug mode, a callback that holds the loop longer than this is logged, as in asyncio.

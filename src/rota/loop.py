@@ -15,6 +15,7 @@ from .core.trouble import ExceptionHandler
 from .net.pipe import Pipes
 from .net.poller import Poller, new_poller
 from .net.tls import Tls
+from .net.udp import Datagrams
 from .net.unix import Unix
 from .net.waker import Waker
 from .proc.process import Processes
@@ -22,7 +23,7 @@ from .proc.signals import Signals
 
 
 class Loop(  # type: ignore[misc]  # the stubs of AbstractEventLoop name asyncio's own classes; rota's stand in
-    Signals, Processes, Unix, Tls, Pipes, ExceptionHandler, asyncio.AbstractEventLoop
+    Signals, Processes, Unix, Datagrams, Tls, Pipes, ExceptionHandler, asyncio.AbstractEventLoop
 ):
     """An event loop for every program that is written for asyncio.
 

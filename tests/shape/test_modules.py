@@ -141,7 +141,7 @@ def test_c_arrays_have_the_sizes_of_limits() -> None:
     sizes = dict(re.findall(r"#define ROTA_(\w+) (.+)", text))
     from rota import limits
 
-    for name in ("POLL_EVENTS", "READ_SIZE", "WRITE_BUFFERS"):
+    for name in ("POLL_EVENTS", "READ_SIZE", "WRITE_BUFFERS", "DATAGRAM_SIZE"):
         assert eval(sizes[name]) == getattr(limits, name), name
 
 

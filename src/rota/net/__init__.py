@@ -3,8 +3,12 @@
 =============== ==========================================================================
 ``poller/``     who waits for which descriptor, and the system call that tells who is done
 ``waker``       ends the loop's sleep from another thread or a signal
+``endpoint``    what all transports share
 ``transport``   bytes between a stream socket and a protocol
+``datagram``    datagrams between a socket and a protocol
 ``tcp, unix``   connect and listen
+``udp``         datagram endpoints
+``binding``     local addresses
 ``server``      what listens, and the connections that it accepted
 ``tls``         TLS over a transport
 ``pipe``        pipes, FIFOs and terminals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,15 @@ from ..core.turn import LoopCore
 
 
 class Descriptors(LoopCore):
-    """Callbacks for file descriptors. ``fd`` is a number or an object with ``fileno()``."""
+    """Callbacks for file descriptors. ``fd`` is a number or an object with ``fileno()``.
+
+    What belongs to a transport is refused, whether the transport reads at the moment or not. ``_transports`` says whose
+    a file descriptor is; it keeps nobody alive.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        self._transports: dict[int, weakref.ref[Any]] = {}
+        super().__init__(*args)
 
     def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
         """Call ``callback(*args)`` in each turn in which ``fd`` can be read, in place of the one before.
@@ -46,10 +55,23 @@ class Descriptors(LoopCore):
         self._check_free(number)
         return replace(self._poller.remove_writer(number))
 
+    def _adopt(self, fd: int, transport: Any) -> None:
+        """``fd`` belongs to ``transport`` from now on."""
+        self._transports[fd] = weakref.ref(transport)
+
+    def _disown(self, fd: int, transport: Any) -> None:
+        """... and no longer."""
+        owner = self._transports.get(fd)
+        # By now the number may be another's; and of a transport that is being collected, only the number is left.
+        if owner is not None and owner() in (None, transport):
+            del self._transports[fd]
+
     def _check_free(self, fd: int) -> None:
-        for runnable in self._poller.who_waits(fd):
-            if runnable is not None and not isinstance(runnable, Handle):
-                raise RuntimeError(f"File descriptor {fd} is used by transport {runnable!r}")
+        """Raise RuntimeError if ``fd`` belongs to a transport."""
+        owner = self._transports.get(fd)
+        transport = None if owner is None else owner()
+        if transport is not None:
+            raise RuntimeError(f"File descriptor {fd} is used by transport {transport!r}")
 
 
 def file_number(fd: Any) -> int:

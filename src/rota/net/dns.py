@@ -46,11 +46,17 @@ class Names(Executor):
         return name
 
     async def _resolve(
-        self, address: tuple[Any, ...], *, family: int = 0, proto: int = 0, flags: int = 0
+        self,
+        address: tuple[Any, ...],
+        *,
+        family: int = 0,
+        kind: int = socket.SOCK_STREAM,
+        proto: int = 0,
+        flags: int = 0,
     ) -> list[AddressInfo]:
-        """The stream addresses of ``(host, port, ...)``, at least one. Raises OSError if there is none."""
+        """The addresses of ``(host, port, ...)`` for sockets of one kind, at least one; OSError if there is none."""
         host, port = address[:2]
-        found = await self.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, proto=proto, flags=flags)
+        found = await self.getaddrinfo(host, port, family=family, type=kind, proto=proto, flags=flags)
         if not found:
             raise OSError(f"getaddrinfo({host!r}) returned empty list")
         return found

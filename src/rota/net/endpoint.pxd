@@ -1,3 +1,5 @@
+cimport cython
+
 from ..core cimport native
 from ..core.ready cimport Runnable
 from ..core.turn cimport LoopCore
@@ -19,6 +21,12 @@ cdef class Endpoint(Runnable):
     cdef readonly bint _protocol_paused
     cdef Py_ssize_t _size
 
+    cdef _note_socket(self, sock)
+
+    cdef _open(self, waiter)
+
+    cdef _start_reading(self)
+
     cdef _check_full(self)
 
     cdef _check_drained(self, bint outside)
@@ -38,3 +46,14 @@ cdef class Endpoint(Runnable):
     cpdef _call_connection_lost(self, error)
 
     cdef _release(self)
+
+
+cdef class Opening(Runnable):
+    cdef Endpoint _transport
+    cdef object _waiter
+
+    @cython.locals(transport=Endpoint)
+    cdef _run(self)
+
+    @cython.locals(transport=Endpoint)
+    cdef _begin(self)

@@ -12,6 +12,8 @@ Attributes may be set on an endpoint: libraries and tests put a ``write`` of the
 
 from __future__ import annotations
 
+import socket
+from asyncio import trsock
 from asyncio.log import logger
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
@@ -69,6 +71,29 @@ class Endpoint(Runnable):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What is known of the connection under ``name``, or ``default``."""
         return self._extra.get(name, default)
+
+    def _note_socket(self, sock: socket.socket) -> None:
+        """What ``get_extra_info`` answers for every socket; a peer that is known already stays."""
+        self._extra["socket"] = trsock.TransportSocket(sock)
+        try:
+            self._extra["sockname"] = sock.getsockname()
+        except OSError:
+            self._extra["sockname"] = None
+        if "peername" not in self._extra:
+            try:
+                self._extra["peername"] = sock.getpeername()
+            except OSError:
+                self._extra["peername"] = None
+
+    # -- the beginning ------------------------------------------------------------------------------------------
+
+    def _open(self, waiter: Any) -> None:
+        """In the next turn call ``connection_made``, begin to read and finish ``waiter``, a future or None."""
+        self._loop._ready.push(Opening(self, waiter))
+
+    def _start_reading(self) -> None:
+        """Let the poller tell of what comes. Raises OSError if it can't."""
+        raise NotImplementedError
 
     # -- how full the buffer is ---------------------------------------------------------------------------------
 
@@ -168,3 +193,37 @@ class Endpoint(Runnable):
     def _release(self) -> None:
         """Give back what the system lent and let go of everybody."""
         raise NotImplementedError
+
+
+class Opening(Runnable):
+    """The first turn of an endpoint: tell the protocol, begin to read, finish the waiter."""
+
+    __slots__ = ("_transport", "_waiter")
+
+    def __init__(self, transport: Endpoint, waiter: Any) -> None:
+        self._transport = transport
+        self._waiter = waiter
+        self._is_task = False
+        self._queued = False
+
+    def _run(self) -> None:
+        transport = self._transport
+        try:
+            native.call_method(transport._context, transport._protocol, "connection_made", transport)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            transport._report(error, "protocol.connection_made() failed")
+        finally:
+            # After an interrupt, too: the loop may be run again.
+            self._begin()
+
+    def _begin(self) -> None:
+        transport = self._transport
+        try:
+            transport._start_reading()
+        except OSError as error:
+            # Closed behind our back, or the kernel has no room for one more to watch.
+            transport._force_close(error)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -4,12 +4,17 @@ from .poller.watches cimport Watches
 
 cdef extern from *:
     """
+    #include <arpa/inet.h>
     #include <errno.h>
     #include <math.h>
+    #include <netinet/in.h>
+    #include <stddef.h>
+    #include <string.h>
     #include <sys/epoll.h>
     #include <sys/socket.h>
     #include <sys/syscall.h>
     #include <sys/uio.h>
+    #include <sys/un.h>
     #include <time.h>
     #include <unistd.h>
 
@@ -17,6 +22,7 @@ cdef extern from *:
     #define ROTA_POLL_EVENTS 256
     #define ROTA_READ_SIZE (64 * 1024)
     #define ROTA_WRITE_BUFFERS 64
+    #define ROTA_DATAGRAM_SIZE (256 * 1024)
 
     /* epoll_pwait2 takes the kernel's own 64-bit timespec, which is struct timespec on 64-bit systems only. */
     #if defined(__NR_epoll_pwait2) && defined(__LP64__)
@@ -105,6 +111,118 @@ cdef extern from *:
         PyErr_SetFromErrno(PyExc_OSError);
         return -2;
     }
+
+    /* An address as Python's socket module gives it. */
+    static CYTHON_UNUSED PyObject *rota_address(struct sockaddr *address, socklen_t size) {
+        char host[INET6_ADDRSTRLEN];
+        if (size == 0) Py_RETURN_NONE;
+        switch (address->sa_family) {
+        case AF_INET: {
+            struct sockaddr_in *in = (struct sockaddr_in *)address;
+            unsigned char *part = (unsigned char *)&in->sin_addr;
+            int length = 0, i;
+            /* As inet_ntop does, in a tenth of its time. */
+            for (i = 0; i < 4; i++) {
+                int value = part[i];
+                if (i) host[length++] = '.';
+                if (value >= 100) host[length++] = (char)('0' + value / 100);
+                if (value >= 10) host[length++] = (char)('0' + value / 10 % 10);
+                host[length++] = (char)('0' + value % 10);
+            }
+            host[length] = 0;
+            return Py_BuildValue("s#i", host, (Py_ssize_t)length, (int)ntohs(in->sin_port));
+        }
+        case AF_INET6: {
+            struct sockaddr_in6 *in = (struct sockaddr_in6 *)address;
+            if (inet_ntop(AF_INET6, &in->sin6_addr, host, sizeof host) == NULL)
+                return PyErr_SetFromErrno(PyExc_OSError);
+            return Py_BuildValue("siII", host, (int)ntohs(in->sin6_port), (unsigned)ntohl(in->sin6_flowinfo),
+                                 (unsigned)in->sin6_scope_id);
+        }
+        default: {
+            struct sockaddr_un *un = (struct sockaddr_un *)address;
+            Py_ssize_t length = (Py_ssize_t)size - (Py_ssize_t)offsetof(struct sockaddr_un, sun_path);
+            if (length > 0 && un->sun_path[0] == 0) return PyBytes_FromStringAndSize(un->sun_path, length);
+            if (length < 0) length = 0;
+            return PyUnicode_DecodeFSDefaultAndSize(un->sun_path, (Py_ssize_t)strnlen(un->sun_path, (size_t)length));
+        }
+        }
+    }
+
+    static int rota_knows_family(int family) {
+        return family == AF_INET || family == AF_INET6 || family == AF_UNIX;
+    }
+
+    /* One datagram with its sender; of a family that rota_knows_family. The scratch memory is as for recv. */
+    static CYTHON_UNUSED PyObject *rota_recvfrom(int fd) {
+        static char scratch[ROTA_DATAGRAM_SIZE];
+        union { struct sockaddr any; struct sockaddr_in in; struct sockaddr_in6 in6; struct sockaddr_un un; } sender;
+        socklen_t length = sizeof sender;
+        PyObject *data, *address, *datagram = NULL;
+        ssize_t size = recvfrom(fd, scratch, sizeof scratch, 0, &sender.any, &length);
+        if (size < 0) {
+            if (rota_would_block()) Py_RETURN_NONE;
+            return PyErr_SetFromErrno(PyExc_OSError);
+        }
+        data = PyBytes_FromStringAndSize(scratch, size);
+        if (data == NULL) return NULL;
+        address = rota_address(&sender.any, length);
+        if (address != NULL) {
+            datagram = PyTuple_Pack(2, data, address);
+            Py_DECREF(address);
+        }
+        Py_DECREF(data);
+        return datagram;
+    }
+
+    /* The numeric address (host, port) for an Internet socket. 0 for anything else, which Python's own sendto may know
+       or refuse. Sets no exception. */
+    static socklen_t rota_numeric(int family, PyObject *address, struct sockaddr_storage *storage) {
+        const char *host;
+        long port;
+        if (!PyTuple_CheckExact(address) || PyTuple_GET_SIZE(address) != 2) return 0;
+        if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(address, 0))) return 0;
+        if (!PyLong_CheckExact(PyTuple_GET_ITEM(address, 1))) return 0;
+        host = PyUnicode_AsUTF8(PyTuple_GET_ITEM(address, 0));
+        port = PyLong_AsLong(PyTuple_GET_ITEM(address, 1));
+        if (host == NULL || PyErr_Occurred()) {
+            PyErr_Clear();
+            return 0;
+        }
+        if (port < 0 || port > 65535) return 0;
+        memset(storage, 0, sizeof *storage);
+        if (family == AF_INET) {
+            struct sockaddr_in *in = (struct sockaddr_in *)storage;
+            in->sin_family = AF_INET;
+            in->sin_port = htons((unsigned short)port);
+            return inet_pton(AF_INET, host, &in->sin_addr) == 1 ? sizeof *in : 0;
+        }
+        if (family == AF_INET6) {
+            struct sockaddr_in6 *in = (struct sockaddr_in6 *)storage;
+            in->sin6_family = AF_INET6;
+            in->sin6_port = htons((unsigned short)port);
+            return inet_pton(AF_INET6, host, &in->sin6_addr) == 1 ? sizeof *in : 0;
+        }
+        return 0;
+    }
+
+    /* 1: sent. 0: no room. -1: failed. -2: an address for Python's own sendto. */
+    static CYTHON_UNUSED int rota_sendto(int fd, int family, PyObject *data, PyObject *address) {
+        struct sockaddr_storage storage;
+        ssize_t sent;
+        if (address == Py_None) {
+            sent = send(fd, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), MSG_NOSIGNAL);
+        } else {
+            socklen_t size = rota_numeric(family, address, &storage);
+            if (size == 0) return -2;
+            sent = sendto(fd, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), MSG_NOSIGNAL,
+                          (struct sockaddr *)&storage, size);
+        }
+        if (sent >= 0) return 1;
+        if (rota_would_block()) return 0;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -1;
+    }
     """
     ctypedef union epoll_data_t:
         int fd
@@ -115,11 +233,15 @@ cdef extern from *:
 
     enum:
         ROTA_POLL_EVENTS
+        ROTA_DATAGRAM_SIZE
 
     int rota_wait(int epoll, epoll_event *events, double timeout)
     object rota_recv(int fd)
     Py_ssize_t rota_recv_into(int fd, object buffer) except -2
     Py_ssize_t rota_send(int fd, list buffers, Py_ssize_t offset) except -2
+    bint rota_knows_family(int family)
+    object rota_recvfrom(int fd)
+    int rota_sendto(int fd, int family, bytes data, object address) except -1
     object raise_errno "PyErr_SetFromErrno"(object kind)
     int check_signals "PyErr_CheckSignals"() except -1
     int errno
@@ -154,3 +276,23 @@ cdef inline Py_ssize_t recv_into(object sock, int fd, object buffer) except -2:
 
 cdef inline Py_ssize_t send(object sock, int fd, list buffers, Py_ssize_t offset) except -2:
     return rota_send(fd, buffers, offset)
+
+
+cdef inline object recvfrom(object sock, int fd, int family):
+    if rota_knows_family(family):
+        return rota_recvfrom(fd)
+    try:
+        return sock.recvfrom(ROTA_DATAGRAM_SIZE)
+    except (BlockingIOError, InterruptedError):
+        return None
+
+
+cdef inline bint sendto(object sock, int fd, int family, bytes data, object address) except -1:
+    cdef int sent = rota_sendto(fd, family, data, address)
+    if sent >= 0:
+        return sent
+    try:
+        sock.sendto(data, address)
+    except (BlockingIOError, InterruptedError):
+        return False
+    return True

@@ -4,8 +4,8 @@
 compiled. In C they keep the GIL, since none of them can block on a non-blocking socket, and a thread that computes
 beside the loop would otherwise get 5 ms for every packet; only ``wait`` lets it go, and only to sleep.
 
-``recv``, ``recv_into`` and ``send`` give None, or -1 for a count, when the socket would block; other errors raise
-OSError.
+``recv``, ``recv_into``, ``send`` and ``recvfrom`` give None, or -1 for a count, when the socket would block, ``sendto``
+False; other errors raise OSError.
 """
 
 from __future__ import annotations
@@ -57,3 +57,26 @@ def send(sock: socket.socket, fd: int, buffers: list[bytes], offset: int) -> int
         return sock.sendmsg([first, *buffers[1 : limits.WRITE_BUFFERS]])
     except (BlockingIOError, InterruptedError):
         return -1
+
+
+def recvfrom(sock: socket.socket, fd: int, family: int) -> tuple[bytes, Any] | None:
+    """One datagram and its sender, as :meth:`socket.socket.recvfrom` gives them; ``family`` is the socket's."""
+    try:
+        return sock.recvfrom(limits.DATAGRAM_SIZE)
+    except (BlockingIOError, InterruptedError):
+        return None
+
+
+def sendto(sock: socket.socket, fd: int, family: int, data: bytes, address: Any) -> bool:
+    """Send one datagram, to the peer of a connected socket if ``address`` is None. False when there is no room.
+
+    Raises whatever :meth:`socket.socket.sendto` raises for an address that is none.
+    """
+    try:
+        if address is None:
+            sock.send(data)
+        else:
+            sock.sendto(data, address)
+    except (BlockingIOError, InterruptedError):
+        return False
+    return True

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import functools
 import itertools
-import os
 import socket
 import ssl as ssl_module
-import sys
 from asyncio import staggered
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
+from .binding import bind_all, bind_first
 from .dns import AddressInfo
 from .server import Server, no_delay
 from .sock import SocketCalls
@@ -286,64 +284,3 @@ def take_turns(found: list[AddressInfo], first: int) -> list[AddressInfo]:
     del rows[0][: first - 1]
     order += [address for column in itertools.zip_longest(*rows) for address in column if address is not None]
     return order
-
-
-def bind_first(sock: socket.socket, family: int, local: list[AddressInfo]) -> None:
-    """Bind to the first of ``local`` that can be had. Raises OSError if none can."""
-    error: OSError | None = None
-    for info in local:
-        if info[0] != family:
-            continue
-        try:
-            sock.bind(info[4])
-            return
-        except OSError as raised:
-            text = f"error while attempting to bind on address {info[4]!r}: {str(raised.strerror).lower()}"
-            error = OSError(raised.errno, text)
-    raise error or OSError(f"no matching local address with {family=} found")
-
-
-def bind_all(
-    addresses: Iterable[AddressInfo],
-    reuse_address: bool | None,
-    reuse_port: bool | None,
-    keep_alive: bool | None,
-) -> list[socket.socket]:
-    """A bound socket for each address. Raises OSError, and leaves none open, when one can't be had."""
-    if reuse_address is None:
-        # A port in TIME_WAIT is free on POSIX; elsewhere the option means something else.
-        reuse_address = os.name == "posix" and sys.platform != "cygwin"
-    sockets: list[socket.socket] = []
-    try:
-        for family, kind, proto, _, address in addresses:
-            try:
-                sock = socket.socket(family, kind, proto)
-            except OSError:
-                # The resolver knows a family that this kernel does not.
-                continue
-            sockets.append(sock)
-            if reuse_address:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, True)
-            if reuse_port:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, True)
-            if keep_alive:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)
-            if family == socket.AF_INET6:
-                # An IPv6 socket would take the IPv4 port as well, which has a socket of its own here.
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, True)
-            try:
-                sock.bind(address)
-            except OSError as error:
-                if error.errno == errno.EADDRNOTAVAIL:
-                    # An address of the name that is not this machine's, such as ::1 where IPv6 is off.
-                    sockets.pop().close()
-                    continue
-                text = f"error while attempting to bind on address {address!r}: {str(error.strerror).lower()}"
-                raise OSError(error.errno, text) from None
-        if not sockets:
-            raise OSError(f"could not bind on any address out of {[info[4] for info in addresses]!r}")
-    except BaseException:
-        for sock in sockets:
-            sock.close()
-        raise
-    return sockets

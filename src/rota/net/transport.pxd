@@ -24,8 +24,6 @@ cdef class SocketTransport(Endpoint):
     cdef object _sock
     cdef bint _writing
 
-    cdef _note_names(self, sock)
-
     cdef _run(self)
 
     @cython.locals(size=Py_ssize_t)
@@ -65,14 +63,3 @@ cdef class Flusher(Runnable):
 
     @cython.locals(transport=SocketTransport)
     cdef _run(self)
-
-
-cdef class Opening(Runnable):
-    cdef SocketTransport _transport
-    cdef object _waiter
-
-    @cython.locals(transport=SocketTransport)
-    cdef _run(self)
-
-    @cython.locals(transport=SocketTransport)
-    cdef _begin(self)

@@ -21,7 +21,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import warnings
-from asyncio import trsock
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -91,23 +90,12 @@ class SocketTransport(Endpoint):
         self._eof = False  # we have ended ours
         self._flusher = Flusher(self)
         self._buffered = False  # the protocol has memory of its own to read into
-        self._extra["socket"] = trsock.TransportSocket(sock)
-        self._note_names(sock)
+        self._note_socket(sock)
         self.set_protocol(protocol)
         if server is not None:
             server._attach(self)
-        loop._ready.push(Opening(self, waiter))
-
-    def _note_names(self, sock: socket.socket) -> None:
-        try:
-            self._extra["sockname"] = sock.getsockname()
-        except OSError:
-            self._extra["sockname"] = None
-        if "peername" not in self._extra:
-            try:
-                self._extra["peername"] = sock.getpeername()
-            except OSError:
-                self._extra["peername"] = None
+        loop._adopt(self._fd, self)  # type: ignore[attr-defined]
+        self._open(waiter)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -353,10 +341,11 @@ class SocketTransport(Endpoint):
     def _release(self) -> None:
         sock, self._sock = self._sock, None
         server, self._server = self._server, None
-        self._fd = -1
+        fd, self._fd = self._fd, -1
         self._protocol = None
         self._flusher._transport = None
         if sock is not None:
+            self._loop._disown(fd, self)  # type: ignore[attr-defined]
             sock.close()
         if server is not None:
             server._detach(self)
@@ -402,37 +391,3 @@ class Flusher(Runnable):
         if transport is not None:
             transport._leaving = False
             transport._flush(True)
-
-
-class Opening(Runnable):
-    """The first turn of a connection: tell the protocol, begin to read, finish the waiter."""
-
-    __slots__ = ("_transport", "_waiter")
-
-    def __init__(self, transport: SocketTransport, waiter: Any) -> None:
-        self._transport = transport
-        self._waiter = waiter
-        self._is_task = False
-        self._queued = False
-
-    def _run(self) -> None:
-        transport = self._transport
-        try:
-            native.call_method(transport._context, transport._protocol, "connection_made", transport)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            transport._report(error, "protocol.connection_made() failed")
-        finally:
-            # After an interrupt, too: the loop may be run again.
-            self._begin()
-
-    def _begin(self) -> None:
-        transport = self._transport
-        try:
-            transport._start_reading()
-        except OSError as error:
-            # Closed behind our back, or the kernel has no room for one more to watch.
-            transport._force_close(error)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import socket
 import ssl as ssl_module
-import stat
 import sys
 from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
+from .binding import bind_path
 from .server import Server
 from .tcp import BACKLOG, Tcp
 from .tls import check_plain, check_timeouts, context_of
@@ -137,26 +136,3 @@ def inode_of(path: str | bytes) -> int | None:
         return os.stat(path).st_ino
     except OSError:
         return None
-
-
-def bind_path(path: str | bytes) -> socket.socket:
-    """A socket bound to ``path``."""
-    # A name that begins with NUL is abstract: it has no file.
-    if path and path[0] not in (0, "\0"):
-        try:
-            if stat.S_ISSOCK(os.stat(path).st_mode):
-                os.remove(path)
-        except FileNotFoundError:
-            pass
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.bind(path)
-    except OSError as error:
-        sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise OSError(errno.EADDRINUSE, f"Address {path!r} is already in use") from None
-        raise
-    except BaseException:
-        sock.close()
-        raise
-    return sock
