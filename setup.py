@@ -36,6 +36,7 @@ HOT = [
     "rota.core.turn",
     "rota.net.datagram",
     "rota.net.endpoint",
+    "rota.net.pipe",
     "rota.net.poller.epoll",
     "rota.net.poller.watches",
     "rota.net.transport",

@@ -12,7 +12,7 @@ from .core.clock import Clock
 from .core.handle import Handle
 from .core.policy import Policy
 from .core.trouble import ExceptionHandler
-from .net.pipe import Pipes
+from .net.pipes import Pipes
 from .net.poller import Poller, new_poller
 from .net.tls import Tls
 from .net.udp import Datagrams

@@ -1,240 +1,361 @@
 """Pipes, FIFOs, terminals and sockets that are used one way: transports that only read or only write.
 
-Plain Python: a pipe is used per process, not per packet of a server. The file belongs to the transport, which closes
-it. Callbacks run in the context in which the transport was made, as those of a socket do.
+The file belongs to its transport, which closes it; a file that is read by one transport and written by another, as a
+terminal is, to both: the last one closes it. Callbacks run in the context in which the transport was made.
+
+Writing: ``write`` keeps the bytes until the end of the turn, when all that was written leaves in one call. More than
+``limits.WRITE_NOW``, and what is written while the loop does not run, leaves at once.
+
+A pipe that nobody reads any more becomes readable at its writing end, and so does a socket whose peer has closed: that
+is how an idle :class:`WritePipe` learns that its connection is lost. A terminal is readable when somebody types, which
+says nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextvars
+import errno
 import os
 import stat
 import warnings
 from asyncio.log import logger
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import limits
-from ..core.handle import Handle
-from ..core.lifecycle import Lifecycle
+from ..core import native
+from ..core.ready import Runnable
+from . import syscalls
+from .endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from ..core.turn import LoopCore
+
+EIO = errno.EIO
+WRITE_NOW = limits.WRITE_NOW
 
 
-class Pipes(Lifecycle):
-    """``connect_read_pipe`` and ``connect_write_pipe``."""
+class Pipe(Endpoint):
+    """What both directions share: the file, how it begins and how it ends."""
 
-    async def connect_read_pipe(self, protocol_factory: Callable[[], Any], pipe: Any) -> tuple[Any, Any]:
-        """Read from ``pipe``, a file object; returns ``(transport, protocol)``.
+    __slots__ = ("_fd", "_file", "_terminal")
 
-        Raises ValueError for what is no pipe, socket or terminal.
-        """
-        protocol = protocol_factory()
-        opened = self.create_future()
-        transport = ReadPipe(self, pipe, protocol, opened)
-        return await self._opened(transport, protocol, opened)
-
-    async def connect_write_pipe(self, protocol_factory: Callable[[], Any], pipe: Any) -> tuple[Any, Any]:
-        """Write to ``pipe``, a file object; as ``connect_read_pipe``."""
-        protocol = protocol_factory()
-        opened = self.create_future()
-        transport = WritePipe(self, pipe, protocol, opened)
-        return await self._opened(transport, protocol, opened)
-
-    async def _opened(self, transport: Any, protocol: Any, opened: Any) -> tuple[Any, Any]:
-        try:
-            await opened
-        except BaseException:
-            transport.close()
-            raise
-        return transport, protocol
-
-
-class Pipe(asyncio.transports._FlowControlMixin):
-    """What both directions share: the file, the protocol and the end."""
-
-    _loop: Any
-
-    def __init__(self, loop: Lifecycle, pipe: Any, protocol: Any) -> None:
-        self._file = None  # until it is known to be usable: what is refused stays the caller's
-        self._fd = pipe.fileno()
-        mode = os.fstat(self._fd).st_mode
-        if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)):
-            raise ValueError(f"Pipe transport is for pipes/sockets/character devices only, got {pipe!r}")
-        event_loop: Any = loop
-        super().__init__({"pipe": pipe}, event_loop)
-        self._mode = mode
-        self._file = pipe
-        self._closing = False
-        self._protocol = protocol
-        self._context = contextvars.copy_context()
+    def __init__(self, loop: LoopCore, file: Any, protocol: Any) -> None:
+        self._file: Any = None  # until it is known to be usable: what is refused stays the caller's
+        Endpoint.__init__(self, loop, {"pipe": file})
+        self._fd = file.fileno()
+        self._terminal = self._check_mode(os.fstat(self._fd).st_mode)
         os.set_blocking(self._fd, False)
+        self._file = file
+        users = loop._pipe_users  # type: ignore[attr-defined]
+        users[id(file)] = users.get(id(file), 0) + 1
+        self.set_protocol(protocol)
 
-    def get_protocol(self) -> Any:
-        return self._protocol
+    def _check_mode(self, mode: int) -> bool:
+        """Whether this is a terminal or another character device. Raises ValueError for what is no pipe at all."""
+        if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+            return False
+        if not stat.S_ISCHR(mode):
+            self._refuse()
+        return True
 
-    def set_protocol(self, protocol: Any) -> None:
-        self._protocol = protocol
-
-    def is_closing(self) -> bool:
-        return self._closing
-
-    def _open(self, opened: Any, begin: Callable[[], None]) -> None:
-        """In the next turn: tell the protocol, ``begin``, and finish ``opened``."""
-        self._loop.call_soon(self._protocol.connection_made, self, context=self._context)
-        self._loop.call_soon(begin)
-        self._loop.call_soon(finish, opened)
-
-    def _fatal_error(self, error: BaseException, message: str) -> None:
-        if not isinstance(error, OSError):
-            self._loop.call_exception_handler(
-                {"message": message, "exception": error, "transport": self, "protocol": self._protocol}
-            )
-        self._close(error)
-
-    def _close(self, error: BaseException | None) -> None:
+    def _refuse(self) -> None:
         raise NotImplementedError
 
-    def _lose(self, error: BaseException | None) -> None:
-        self._loop.call_soon(self._call_connection_lost, error, context=self._context)
+    def _open(self, waiter: Any) -> None:
+        """In the next turn call ``connection_made``, begin to read and finish ``waiter``, a future or None."""
+        self._loop._ready.push(Opening(self, waiter))
 
-    def _call_connection_lost(self, error: BaseException | None) -> None:
-        try:
-            self._protocol.connection_lost(error)
-        finally:
-            file, self._file = self._file, None
-            self._protocol = None
-            if file is not None:
-                file.close()
+    def _start_reading(self) -> None:
+        """Let the poller tell of what comes. Raises OSError if it can't."""
+        raise NotImplementedError
+
+    def _release(self) -> None:
+        file, self._file = self._file, None
+        self._protocol = None
+        if file is None:
+            return
+        users = self._loop._pipe_users  # type: ignore[attr-defined]
+        users[id(file)] -= 1
+        if not users[id(file)]:
+            del users[id(file)]
+            file.close()
 
     def __del__(self) -> None:
         if self._file is not None:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self._file.close()
+            self._release()
 
     def __repr__(self) -> str:
-        state = "closed" if self._file is None else "closing" if self._closing else "open"
-        return f"<{type(self).__name__} {state} fd={self._fd}>"
+        words = [type(self).__name__]
+        if self._file is None:
+            words.append("closed")
+        elif self._closing:
+            words.append("closing")
+        words.append(f"fd={self._fd}")
+        if self._file is not None:
+            self._describe(words)
+        return f"<{' '.join(words)}>"
+
+    def _describe(self, words: list[str]) -> None:
+        """Add what an open one is doing."""
 
 
-class ReadPipe(Pipe, asyncio.ReadTransport):
-    """Reads."""
+class ReadPipe(Pipe):
+    """Reads: one system call each time something is there. Made by ``connect_read_pipe``.
 
-    def __init__(self, loop: Lifecycle, pipe: Any, protocol: Any, opened: Any) -> None:
-        super().__init__(loop, pipe, protocol)
+    Keeps the contract of :class:`asyncio.ReadTransport`, and reads into the memory of an
+    :class:`asyncio.BufferedProtocol`, which asyncio's pipes don't.
+    """
+
+    __slots__ = ("_always", "_buffered", "_paused", "_reading")
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return asyncio.ReadTransport
+
+    def __init__(self, loop: LoopCore, file: Any, protocol: Any, waiter: Any) -> None:
+        """Take over ``file``. In the next turn ``protocol.connection_made`` is called, reading begins and ``waiter`` (a
+        future or None) is finished. Raises ValueError for what is no pipe, socket or character device.
+        """
         self._paused = False
-        self._open(opened, self._start)
+        self._reading = False  # the poller, or the ready list, has us
+        self._always = False  # the poller can't watch it, since it never makes anybody wait: /dev/null and its like
+        self._buffered = False
+        Pipe.__init__(self, loop, file, protocol)
+        self._open(waiter)
 
-    def _start(self) -> None:
-        if not (self._closing or self._paused):
-            self._loop._poller.add_reader(self._fd, Handle(self._read, (), self._loop, self._context))
+    def _refuse(self) -> None:
+        raise ValueError("Pipe transport is for pipes/sockets only.")
 
-    def _stop(self) -> None:
-        self._loop._poller.remove_reader(self._fd)
+    def set_protocol(self, protocol: Any) -> None:
+        """Give what comes from now on to ``protocol``."""
+        self._protocol = protocol
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
-    def _read(self) -> None:
+    def _run(self) -> None:
+        """The file can be read."""
         if self._closing or self._paused:
             return
+        if self._buffered:
+            self._read_into_buffer()
+        else:
+            self._read()
+        if self._always and self._reading and not self._queued:
+            self._loop._ready.push(self)
+
+    def _read(self) -> None:
         try:
-            data = os.read(self._fd, limits.READ_SIZE)
-        except (BlockingIOError, InterruptedError):
-            return
+            data = syscalls.read(self._fd, self._terminal)
         except OSError as error:
-            self._fatal_error(error, "Fatal read error on pipe transport")
+            self._read_failed(error)
             return
-        if data:
-            self._protocol.data_received(data)
+        if data is None:
             return
+        if not data:
+            self._read_end()
+            return
+        try:
+            native.call_method(self._context, self._protocol, "data_received", data)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            # As in asyncio, the pipe goes on.
+            self._report(error, "protocol.data_received() failed")
+
+    def _read_into_buffer(self) -> None:
+        """For a BufferedProtocol: read into the memory that it gives."""
+        try:
+            buffer = native.call_method(self._context, self._protocol, "get_buffer", -1)
+            if not len(buffer):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
+            return
+        try:
+            size = syscalls.read_into(self._fd, buffer, self._terminal)
+        except OSError as error:
+            self._read_failed(error)
+            return
+        if size < 0:
+            return
+        if size == 0:
+            self._read_end()
+            return
+        try:
+            native.call_method(self._context, self._protocol, "buffer_updated", size)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+
+    def _read_failed(self, error: OSError) -> None:
+        if error.errno != EIO:  # which is what a terminal says when its other side is gone
+            self._report(error, "Fatal read error on pipe transport")
+        self._force_close(error)
+
+    def _read_end(self) -> None:
+        """Nobody writes any more."""
         self._closing = True
-        self._stop()
-        self._loop.call_soon(self._protocol.eof_received, context=self._context)
-        self._lose(None)
+        self._stop_reading()
+        try:
+            native.call(self._context, self._protocol.eof_received, ())
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._report(error, "protocol.eof_received() failed")
+        finally:
+            self._lose(None)
 
-    def pause_reading(self) -> None:
-        if not (self._closing or self._paused):
-            self._paused = True
-            self._stop()
+    def _start_reading(self) -> None:
+        if self._reading or self._closing or self._paused:
+            return
+        self._reading = True
+        if not self._always:
+            try:
+                self._loop._poller.add_reader(self._fd, self)
+            except PermissionError:
+                self._always = True
+        if self._always and not self._queued:
+            self._loop._ready.push(self)
 
-    def resume_reading(self) -> None:
-        if self._paused and not self._closing:
-            self._paused = False
-            self._start()
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            if not self._always:
+                self._loop._poller.remove_reader(self._fd)
 
     def is_reading(self) -> bool:
         return not (self._closing or self._paused)
 
-    def close(self) -> None:
-        self._close(None)
+    def pause_reading(self) -> None:
+        """Give the protocol no more data until ``resume_reading``."""
+        if not (self._closing or self._paused):
+            self._paused = True
+            self._stop_reading()
 
-    def _close(self, error: BaseException | None) -> None:
+    def resume_reading(self) -> None:
+        if self._paused and not self._closing:
+            self._paused = False
+            self._start_reading()
+
+    def close(self) -> None:
+        """Read no more and call ``connection_lost(None)``."""
+        self._force_close(None)
+
+    def _force_close(self, error: BaseException | None) -> None:
         if not self._closing:
             self._closing = True
-            self._stop()
+            self._stop_reading()
             self._lose(error)
 
+    def _describe(self, words: list[str]) -> None:
+        words.append("polling" if self._reading else "idle")
 
-class WritePipe(Pipe, asyncio.WriteTransport):
-    """Writes at once what the pipe takes, and the rest when it takes more."""
 
-    def __init__(self, loop: Lifecycle, pipe: Any, protocol: Any, opened: Any) -> None:
-        super().__init__(loop, pipe, protocol)
+class WritePipe(Pipe):
+    """Writes. Made by ``connect_write_pipe``. Keeps the contract of :class:`asyncio.WriteTransport`.
+
+    ============== =======================================================================
+    ``_writing``   the poller knows that we want to write: the kernel would not take more
+    ``_leaving``   the turn will flush when it ends
+    ============== =======================================================================
+    """
+
+    __slots__ = ("_hang_up", "_leaving", "_out", "_writes_refused", "_writing")
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return asyncio.WriteTransport
+
+    def __init__(self, loop: LoopCore, file: Any, protocol: Any, waiter: Any) -> None:
+        """Take over ``file``; as a :class:`ReadPipe` does."""
         self._out = bytearray()
-        self._ended = False  # connection_lost is on its way
-        self._writes_lost = 0
-        self._open(opened, self._start)
+        self._writing = False
+        self._leaving = False
+        self._writes_refused = 0
+        self._hang_up = HangUp(self)
+        Pipe.__init__(self, loop, file, protocol)
+        self._open(waiter)
 
-    def _start(self) -> None:
-        # The end for writing becomes readable when nobody reads any more. A terminal is readable when somebody
-        # types, which says nothing.
-        if not (stat.S_ISCHR(self._mode) or self._closing):
-            self._loop._poller.add_reader(self._fd, Handle(self._hung_up, (), self._loop, self._context))
+    def _refuse(self) -> None:
+        raise ValueError("Pipe transport is only for pipes, sockets and character devices")
+
+    def _start_reading(self) -> None:
+        """Learn when nobody reads any more; from whoever reads this file here, if somebody does."""
+        if not (self._terminal or self._closing) and self._loop._poller.who_waits(self._fd)[0] is None:
+            self._loop._poller.add_reader(self._fd, self._hang_up)
 
     def _hung_up(self) -> None:
-        if self._out:
-            self._close(BrokenPipeError())
-        else:
-            self._close(None)
+        self._force_close(BrokenPipeError() if self._out else None)
 
-    def write(self, data: Any) -> None:
-        """Send ``data`` after what was written before. Returns at once."""
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send ``data``, all of it, after what was written before. Returns at once.
+
+        Raises TypeError for anything but bytes-like data.
+        """
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-        if not data:
-            return
         if self._closing:
-            self._writes_lost += 1
-            if self._writes_lost == limits.WRITES_AFTER_LOSS:
-                logger.warning("pipe closed by peer or os.write(pipe, data) raised exception.")
+            if data:
+                self._refuse_write()
             return
-        waiting = bool(self._out)
         self._out += data
-        if not waiting:
-            self._flush()
-            if self._out:
-                self._loop._poller.add_writer(self._fd, Handle(self._flush_more, (), self._loop, self._context))
-        self._maybe_pause_protocol()  # type: ignore[attr-defined]
+        self._size = len(self._out)
+        if self._size and not self._writing:
+            if self._size >= WRITE_NOW or self._loop._thread_id is None:
+                self._flush(False)
+            elif not self._leaving:
+                self._leaving = True
+                self._loop._at_turn_end(self)
+        self._check_full()
 
-    def _flush(self) -> None:
+    def writelines(self, list_of_data: Any) -> None:
+        """``write`` all of them."""
+        self.write(b"".join(list_of_data))
+
+    def _refuse_write(self) -> None:
+        self._writes_refused += 1
+        if self._writes_refused == limits.WRITES_AFTER_LOSS:
+            logger.warning("pipe closed by peer or os.write(pipe, data) raised exception.")
+
+    def _run(self) -> None:
+        """The turn ends, or the kernel takes more."""
+        self._leaving = False
+        self._flush(True)
+
+    def _flush(self, outside: bool) -> None:
+        """Give the kernel what it takes, and wait for it with the rest.
+
+        ``outside`` says that the loop calls, not the protocol: its callbacks then need their context.
+        """
+        if self._lost or not self._out:
+            return
         try:
-            sent = os.write(self._fd, self._out)
-        except (BlockingIOError, InterruptedError):
-            sent = 0
+            sent = syscalls.write(self._fd, self._out, self._terminal)
         except OSError as error:
             self._fatal_error(error, "Fatal write error on pipe transport")
             return
-        del self._out[:sent]
+        if sent > 0:
+            del self._out[:sent]
+            self._size = len(self._out)
+        if self._out:
+            if not self._writing:
+                self._loop._poller.add_writer(self._fd, self)
+                self._writing = True
+        else:
+            self._stop_writing()
+        self._check_drained(outside)
+        if self._closing and not self._out:
+            self._end(None)
 
-    def _flush_more(self) -> None:
-        if self._ended:
-            return
-        self._flush()
-        if not (self._out or self._ended):
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
             self._loop._poller.remove_writer(self._fd)
-            self._maybe_resume_protocol()  # type: ignore[attr-defined]
-            if self._closing and not self._out:
-                self._end(None)
-
-    def get_write_buffer_size(self) -> int:
-        return len(self._out)
 
     def can_write_eof(self) -> bool:
         return True
@@ -243,31 +364,84 @@ class WritePipe(Pipe, asyncio.WriteTransport):
         """The same as ``close``: a pipe has one direction."""
         self.close()
 
+    # -- ending -------------------------------------------------------------------------------------------------
+
     def close(self) -> None:
-        """End it once all that was written has left."""
+        """Send what was written, then call ``connection_lost(None)``."""
         if not self._closing:
             self._closing = True
             if not self._out:
                 self._end(None)
 
     def abort(self) -> None:
-        self._close(None)
+        """Drop what the kernel does not take at once and call ``connection_lost(None)``."""
+        if self._leaving and not self._writing:
+            # Written in this turn: without the wait for its end, it would have left.
+            self._flush(False)
+        self._force_close(None)
 
-    def _close(self, error: BaseException | None) -> None:
-        if not self._closing or self._out:
+    def _force_close(self, error: BaseException | None) -> None:
+        if not self._lost:
             self._closing = True
-            if self._out:
-                self._loop._poller.remove_writer(self._fd)
-                self._out.clear()
+            self._out = bytearray()
+            self._size = 0
+            self._stop_writing()
             self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
-        if not self._ended:
-            self._ended = True
+        if self._loop._poller.who_waits(self._fd)[0] is self._hang_up:
             self._loop._poller.remove_reader(self._fd)
-            self._lose(error)
+        self._lose(error)
+
+    def _release(self) -> None:
+        self._hang_up._transport = None
+        Pipe._release(self)
+
+    def _describe(self, words: list[str]) -> None:
+        words.append("polling" if self._writing else "idle")
+        words.append(f"bufsize={self._size}")
 
 
-def finish(opened: Any) -> None:
-    if not opened.done():
-        opened.set_result(None)
+class HangUp(Runnable):
+    """Told when nobody reads any more what a pipe writes."""
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: WritePipe) -> None:
+        # None once the connection is over, though the ready list may still hold this.
+        self._transport: WritePipe | None = transport
+        self._is_task = False
+        self._queued = False
+
+    def _run(self) -> None:
+        transport = self._transport
+        if transport is not None:
+            transport._hung_up()
+
+
+class Opening(Runnable):
+    """The first turn of a pipe: tell the protocol, begin to read, finish the waiter."""
+
+    __slots__ = ("_transport", "_waiter")
+
+    def __init__(self, transport: Pipe, waiter: Any) -> None:
+        self._transport = transport
+        self._waiter = waiter
+        self._is_task = False
+        self._queued = False
+
+    def _run(self) -> None:
+        transport = self._transport
+        try:
+            native.call_method(transport._context, transport._protocol, "connection_made", transport)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            transport._report(error, "protocol.connection_made() failed")
+        try:
+            transport._start_reading()
+        except OSError as error:
+            # Closed behind our back, or the kernel has no room for one more to watch.
+            transport._force_close(error)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)

@@ -223,6 +223,45 @@ cdef extern from *:
         PyErr_SetFromErrno(PyExc_OSError);
         return -1;
     }
+
+    /* A terminal gives a line at a time. Its call lets the GIL go, so the memory can't be the common one. */
+    #define ROTA_TERMINAL_READ 4096
+
+    static CYTHON_UNUSED PyObject *rota_read(int fd, int terminal) {
+        static char scratch[ROTA_READ_SIZE];
+        char line[ROTA_TERMINAL_READ];
+        ssize_t size;
+        if (terminal) {
+            Py_BEGIN_ALLOW_THREADS
+            size = read(fd, line, sizeof line);
+            Py_END_ALLOW_THREADS
+        } else {
+            size = read(fd, scratch, sizeof scratch);
+        }
+        if (size >= 0) return PyBytes_FromStringAndSize(terminal ? line : scratch, size);
+        if (rota_would_block()) Py_RETURN_NONE;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+
+    /* One system call on the memory of a buffer: read() into it, or write() from it. */
+    static CYTHON_UNUSED Py_ssize_t rota_transfer(int fd, PyObject *buffer, int terminal, int writes) {
+        Py_buffer view;
+        ssize_t size;
+        if (PyObject_GetBuffer(buffer, &view, writes ? PyBUF_SIMPLE : PyBUF_WRITABLE) < 0) return -2;
+        if (terminal) {
+            Py_BEGIN_ALLOW_THREADS
+            size = writes ? write(fd, view.buf, (size_t)view.len) : read(fd, view.buf, (size_t)view.len);
+            Py_END_ALLOW_THREADS
+        } else {
+            size = writes ? write(fd, view.buf, (size_t)view.len) : read(fd, view.buf, (size_t)view.len);
+        }
+        if (size < 0 && !rota_would_block()) {
+            PyErr_SetFromErrno(PyExc_OSError);
+            size = -2;
+        }
+        PyBuffer_Release(&view);
+        return size;
+    }
     """
     ctypedef union epoll_data_t:
         int fd
@@ -242,6 +281,8 @@ cdef extern from *:
     bint rota_knows_family(int family)
     object rota_recvfrom(int fd)
     int rota_sendto(int fd, int family, bytes data, object address) except -1
+    object rota_read(int fd, bint terminal)
+    Py_ssize_t rota_transfer(int fd, object buffer, bint terminal, bint writes) except -2
     object raise_errno "PyErr_SetFromErrno"(object kind)
     int check_signals "PyErr_CheckSignals"() except -1
     int errno
@@ -296,3 +337,15 @@ cdef inline bint sendto(object sock, int fd, int family, bytes data, object addr
     except (BlockingIOError, InterruptedError):
         return False
     return True
+
+
+cdef inline object read(int fd, bint terminal):
+    return rota_read(fd, terminal)
+
+
+cdef inline Py_ssize_t read_into(int fd, object buffer, bint terminal) except -2:
+    return rota_transfer(fd, buffer, terminal, False)
+
+
+cdef inline Py_ssize_t write(int fd, object data, bint terminal) except -2:
+    return rota_transfer(fd, data, terminal, True)

@@ -4,12 +4,14 @@
 compiled. In C they keep the GIL, since none of them can block on a non-blocking socket, and a thread that computes
 beside the loop would otherwise get 5 ms for every packet; only ``wait`` lets it go, and only to sleep.
 
-``recv``, ``recv_into``, ``send`` and ``recvfrom`` give None, or -1 for a count, when the socket would block, ``sendto``
-False; other errors raise OSError.
+``recv``, ``recv_into``, ``send``, ``recvfrom`` and ``sendto`` are for sockets; ``read``, ``read_into`` and ``write`` for
+any file. They give None, or -1 for a count, when the file would block, ``sendto`` False; other errors raise OSError. A
+terminal may be set to block by a process that shares it, so calls on one let the GIL go: ``terminal`` says so.
 """
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from typing import TYPE_CHECKING, Any
@@ -67,6 +69,14 @@ def recvfrom(sock: socket.socket, fd: int, family: int) -> tuple[bytes, Any] | N
         return None
 
 
+def read(fd: int, terminal: bool) -> bytes | None:
+    """What has come, at most ``limits.READ_SIZE`` bytes; empty at the end of the file."""
+    try:
+        return os.read(fd, limits.READ_SIZE)
+    except (BlockingIOError, InterruptedError):
+        return None
+
+
 def sendto(sock: socket.socket, fd: int, family: int, data: bytes, address: Any) -> bool:
     """Send one datagram, to the peer of a connected socket if ``address`` is None. False when there is no room.
 
@@ -80,3 +90,19 @@ def sendto(sock: socket.socket, fd: int, family: int, data: bytes, address: Any)
     except (BlockingIOError, InterruptedError):
         return False
     return True
+
+
+def read_into(fd: int, buffer: Any, terminal: bool) -> int:
+    """Read into ``buffer``; how many bytes, 0 at the end of the file."""
+    try:
+        return os.readv(fd, [buffer])
+    except (BlockingIOError, InterruptedError):
+        return -1
+
+
+def write(fd: int, data: bytearray, terminal: bool) -> int:
+    """Write the beginning of ``data``; how many bytes the kernel took."""
+    try:
+        return os.write(fd, data)
+    except (BlockingIOError, InterruptedError):
+        return -1
