@@ -36,9 +36,11 @@ HOT = [
     "rota.core.turn",
     "rota.net.datagram",
     "rota.net.endpoint",
+    "rota.net.flow",
     "rota.net.pipe",
     "rota.net.poller.epoll",
     "rota.net.poller.watches",
+    "rota.net.reader",
     "rota.net.transport",
 ]
 

@@ -34,10 +34,6 @@ else:
 from asyncio import (
     TaskGroup,
     create_task,
-    open_connection,
-    open_unix_connection,
-    start_server,
-    start_unix_server,
     timeout,
     timeout_at,
     to_thread,
@@ -53,6 +49,15 @@ from .core.sleep import sleep
 from .core.task import Task
 from .errors import MissingExtra, RotaError, UsageError
 from .loop import Loop
+from .net.streams import (
+    StreamReader,
+    StreamReaderProtocol,
+    StreamWriter,
+    open_connection,
+    open_unix_connection,
+    start_server,
+    start_unix_server,
+)
 from .run import EventLoopPolicy, install, new_event_loop, run
 from .version import VERSION as __version__
 
@@ -69,6 +74,9 @@ __all__ = [
     "MissingExtra",
     "Policy",
     "RotaError",
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
     "Task",
     "TaskGroup",
     "TimerHandle",

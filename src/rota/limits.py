@@ -67,6 +67,11 @@ DATAGRAM_SIZE = 256 * 1024
 #: tell of that room, and a look once a millisecond costs nothing.
 DATAGRAM_RETRY_DELAY = 0.001
 
+# -- streams ----------------------------------------------------------------------------------------------------
+
+#: The longest line that a stream reads, and half of what it keeps unread, as in asyncio.
+STREAM_LIMIT = 64 * 1024
+
 # -- debugging --------------------------------------------------------------------------------------------------
 
 #: In debug mode, a callback that holds the loop longer than this is logged, as in asyncio.

@@ -31,7 +31,7 @@ ROOMS: dict[str, set[str]] = {
     "lanes": LEAVES | DOOR,
     "fetch": LEAVES | DOOR,
     "cli": LEAVES | DOOR | {"program", "lanes", "fetch"},
-    "rota": LEAVES | {"core", "loop", "run", "pure", "subinterpreter"},  # __init__, the public door
+    "rota": LEAVES | {"core", "net", "loop", "run", "pure", "subinterpreter"},  # __init__, the public door
     "__main__": {"cli"},
 }
 

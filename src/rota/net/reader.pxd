@@ -1,0 +1,55 @@
+cimport cython
+
+cdef object IncompleteReadError, LimitOverrunError
+
+
+cdef class ReaderCore:
+    cdef bytearray _backlog
+    cdef public bint _eof
+    cdef public object _exception
+    cdef public Py_ssize_t _limit
+    cdef public object _loop
+    cdef Py_ssize_t _offset
+    cdef public bint _paused
+    cdef bytes _piece
+    cdef Py_ssize_t _position
+    cdef public object _transport
+    cdef readonly Py_ssize_t _unread
+    cdef public object _waiter
+
+    cpdef feed_data(self, data)
+
+    cdef _pile(self, data)
+
+    cpdef _wakeup_waiter(self)
+
+    cdef _pause(self)
+
+    cpdef _maybe_resume_transport(self)
+
+    cpdef take_some(self, Py_ssize_t size)
+
+    cpdef take_exactly(self, Py_ssize_t size)
+
+    @cython.locals(begin=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, found=Py_ssize_t)
+    cpdef take_until(self, separators, Py_ssize_t searched)
+
+    @cython.locals(begin=Py_ssize_t, found=Py_ssize_t)
+    cpdef take_line(self, Py_ssize_t searched)
+
+    @cython.locals(found=Py_ssize_t)
+    cdef Py_ssize_t _find(self, separator, Py_ssize_t begin) except -2
+
+    @cython.locals(data=bytes)
+    cdef bytes _take(self, Py_ssize_t size)
+
+    @cython.locals(arrival=Arrival)
+    cpdef Arrival _arrival(self, name)
+
+
+cdef class Arrival:
+    cdef object _future
+    cdef ReaderCore _reader
+
+    @cython.locals(reader=ReaderCore)
+    cdef _end(self)

@@ -1,0 +1,294 @@
+"""What came on a stream and was not read yet, and whoever waits for more.
+
+:class:`ReaderCore` is the compiled half of ``net.streams.StreamReader``, which adds the methods that are awaited. Each
+``take_`` method says what a read gets of what is here now; a read that gets nothing awaits ``_arrival`` and asks again.
+
+Bytes are kept as they came. The first piece is held by reference, and a read that wants all of it is handed that very
+object; a read that wants less cuts it out and moves ``_offset``. Only what comes on top of something unread is copied
+together, once, into ``_backlog``.
+
+============== ======================================================================
+``_piece``     one piece as it came, read up to ``_offset``; empty while ``_backlog`` is there
+``_backlog``   all that is unread, or None
+``_unread``    how many bytes that is, in either
+``_position``  how many bytes of the stream have been read
+``_waiter``    the future that the reader who waits awaits, or None
+============== ======================================================================
+"""
+
+from __future__ import annotations
+
+from asyncio.exceptions import IncompleteReadError, LimitOverrunError
+from collections.abc import Generator
+from typing import Any
+
+
+class ReaderCore:
+    """The unread part of a stream, with asyncio's rules for its limit and its errors."""
+
+    __slots__ = (
+        "_backlog",
+        "_eof",
+        "_exception",
+        "_limit",
+        "_loop",
+        "_offset",
+        "_paused",
+        "_piece",
+        "_position",
+        "_transport",
+        "_unread",
+        "_waiter",
+    )
+
+    def __init__(self, limit: int, loop: Any) -> None:
+        if limit <= 0:
+            raise ValueError("Limit cannot be <= 0")
+        self._limit = limit
+        self._loop = loop
+        self._piece = b""
+        self._offset = 0
+        self._backlog: bytearray | None = None
+        self._unread = 0
+        self._position = 0
+        self._eof = False
+        self._exception: BaseException | None = None
+        self._waiter: Any = None
+        self._transport: Any = None  # None, too, for one that can't be paused
+        self._paused = False  # we have paused the transport
+
+    # -- what comes in -------------------------------------------------------------------------------------------
+
+    def set_transport(self, transport: Any) -> None:
+        """Pause and resume ``transport``. Once."""
+        assert self._transport is None, "Transport already set"
+        self._transport = transport
+
+    def feed_data(self, data: bytes | bytearray | memoryview) -> None:
+        """``data`` has come. Above twice the limit unread, the transport is paused."""
+        assert not self._eof, "feed_data after feed_eof"
+        if not data:
+            return
+        if self._unread:
+            self._pile(data)
+        else:
+            self._piece = data if type(data) is bytes else bytes(data)
+            self._unread = len(self._piece)
+        if self._waiter is not None:
+            self._wakeup_waiter()
+        if self._unread > 2 * self._limit and not self._paused and self._transport is not None:
+            self._pause()
+
+    def _pile(self, data: Any) -> None:
+        """Put ``data`` on top of what is unread."""
+        if self._backlog is None:
+            self._backlog = bytearray(memoryview(self._piece)[self._offset :])
+            self._piece = b""
+            self._offset = 0
+        self._backlog += data
+        self._unread = len(self._backlog)
+
+    def feed_eof(self) -> None:
+        """The peer has ended its side: nothing more will come."""
+        self._eof = True
+        self._wakeup_waiter()
+
+    def set_exception(self, exc: BaseException) -> None:
+        """The connection is broken: whoever reads, now and from now on, gets ``exc``."""
+        self._exception = exc
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(exc)
+
+    def exception(self) -> BaseException | None:
+        """What broke the connection, or None."""
+        return self._exception
+
+    def at_eof(self) -> bool:
+        """True when all has been read and nothing more will come."""
+        return self._eof and not self._unread
+
+    def _wakeup_waiter(self) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def _pause(self) -> None:
+        try:
+            self._transport.pause_reading()
+        except NotImplementedError:
+            self._transport = None
+        else:
+            self._paused = True
+
+    def _maybe_resume_transport(self) -> None:
+        if self._paused and self._unread <= self._limit:
+            self._paused = False
+            self._transport.resume_reading()
+
+    # -- what a read gets now ------------------------------------------------------------------------------------
+
+    def take_some(self, size: int) -> bytes | None:
+        """At most ``size`` bytes, none of them only at the end of the stream; None when there are none yet."""
+        if self._unread == 0 and size != 0:
+            return b"" if self._eof else None
+        return self._take(min(size, self._unread))
+
+    def take_exactly(self, size: int) -> bytes | None:
+        """``size`` bytes, or None when there are fewer yet. Raises IncompleteReadError at the end of the stream."""
+        if self._unread >= size:
+            return self._take(size)
+        if self._eof:
+            raise IncompleteReadError(self._take(self._unread), size)
+        return None
+
+    def take_until(self, separators: Any, searched: int) -> bytes | int:
+        """What ends with one of ``separators``, which are sorted by their lengths: the match that ends first.
+
+        When there is none yet: the position in the stream up to which no match begins, which is ``searched`` the next
+        time; at first it is 0. Raises LimitOverrunError, and takes nothing, when there is more than the limit before
+        the match or without one, and IncompleteReadError at the end of the stream.
+        """
+        begin = max(searched - self._position, 0)
+        first = end = -1
+        for separator in separators:
+            found = self._find(separator, begin)
+            if found >= 0 and (end < 0 or found + len(separator) < end):
+                first = found
+                end = found + len(separator)
+        if end >= 0:
+            if first > self._limit:
+                raise LimitOverrunError("Separator is found, but chunk is longer than limit", first)
+            return self._take(end)
+        # What has come may end with a part of the longest separator.
+        begin = max(begin, self._unread + 1 - len(separators[-1]))
+        if begin > self._limit:
+            raise LimitOverrunError("Separator is not found, and chunk exceed the limit", begin)
+        if self._eof:
+            raise IncompleteReadError(self._take(self._unread), None)
+        return self._position + begin
+
+    def take_line(self, searched: int) -> bytes | int:
+        r"""A line with its ``b"\n"``, or what comes last without one; ``searched`` is that of ``take_until``.
+
+        Raises ValueError for a line longer than the limit, which is dropped: all of it if it has ended, or what has
+        come.
+        """
+        begin = max(searched - self._position, 0)
+        found = self._find(b"\n", begin)
+        if found > self._limit:
+            self._take(found + 1)
+            raise ValueError("Separator is found, but chunk is longer than limit")
+        if found >= 0:
+            return self._take(found + 1)
+        if self._unread > self._limit:
+            self._take(self._unread)
+            raise ValueError("Separator is not found, and chunk exceed the limit")
+        if self._eof:
+            return self._take(self._unread)
+        return self._position + self._unread
+
+    def _peek(self) -> bytes:
+        """All that is unread, which stays so."""
+        return self._piece[self._offset :] if self._backlog is None else bytes(self._backlog)
+
+    def _find(self, separator: Any, begin: int) -> int:
+        """Where ``separator`` begins in what is unread, not before ``begin``, or -1."""
+        if self._backlog is not None:
+            return self._backlog.find(separator, begin)
+        found = self._piece.find(separator, self._offset + begin)
+        return found if found < 0 else found - self._offset
+
+    def _take(self, size: int) -> bytes:
+        """Read ``size`` bytes, which are there."""
+        self._unread -= size
+        self._position += size
+        if self._backlog is not None:
+            if self._unread == 0:
+                data = bytes(self._backlog)
+                self._backlog = None
+            else:
+                data = bytes(memoryview(self._backlog)[:size])
+                del self._backlog[:size]
+        elif size == len(self._piece):
+            data = self._piece
+            self._piece = b""
+        else:
+            data = self._piece[self._offset : self._offset + size]
+            self._offset += size
+            if self._unread == 0:
+                self._piece = b""
+                self._offset = 0
+        if self._paused:
+            self._maybe_resume_transport()
+        return data
+
+    # -- who waits -----------------------------------------------------------------------------------------------
+
+    def _arrival(self, name: str) -> Arrival:
+        """To be awaited by a read called ``name`` that got nothing: over when something has come.
+
+        Raises RuntimeError if another read waits: nobody could say which of the two gets what comes. Raises what broke
+        the connection, if that came after this read began: until here it could have what had come before.
+        """
+        if self._exception is not None:
+            raise self._exception
+        if self._waiter is not None:
+            raise RuntimeError(f"{name}() called while another coroutine is already waiting for incoming data")
+        if self._paused:
+            # More is wanted than the limit: without this nothing would ever come.
+            self._paused = False
+            self._transport.resume_reading()
+        future = self._loop.create_future()
+        self._waiter = future
+        arrival = Arrival.__new__(Arrival)
+        arrival._reader = self
+        arrival._future = future
+        return arrival
+
+
+class Arrival:
+    """What ``await`` runs while a reader waits: it gives the reader's future to the task.
+
+    However the wait ends, with data, with an exception, cancelled or given up, nobody waits then.
+    """
+
+    __slots__ = ("_future", "_reader")
+
+    _future: Any
+    _reader: ReaderCore | None
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self  # type: ignore[return-value]
+
+    def __iter__(self) -> Arrival:
+        return self
+
+    def __next__(self) -> Any:
+        future = self._future
+        if not future.done():
+            future._asyncio_future_blocking = True
+            return future
+        self._end()
+        future.result()
+        raise StopIteration
+
+    def send(self, value: object, /) -> Any:
+        return self.__next__()
+
+    def throw(self, kind: Any, value: Any = None, trace: Any = None, /) -> Any:
+        """Raise in the coroutine that awaits."""
+        self._end()
+        if isinstance(kind, BaseException):
+            raise kind
+        error = value if isinstance(value, BaseException) else kind() if value is None else kind(value)
+        raise error.with_traceback(trace)
+
+    def close(self) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        reader = self._reader
+        # Another read may wait by now.
+        if reader is not None and reader._waiter is self._future:
+            reader._waiter = None
