@@ -3,6 +3,7 @@ from .ended cimport Ended
 
 cdef extern from *:
     """
+    #include <string.h>
     #include <time.h>
 
     #define ROTA_YIELDED 0
@@ -93,6 +94,30 @@ cdef extern from *:
         return -1;
     }
 
+    /* data.find(part, begin) makes two integers and a tuple of them each time. */
+    static CYTHON_UNUSED Py_ssize_t rota_find(PyObject *data, PyObject *part, Py_ssize_t begin) {
+        if (PyBytes_Check(part) && (PyBytes_Check(data) || PyByteArray_Check(data))) {
+            const char *text = PyBytes_Check(data) ? PyBytes_AS_STRING(data) : PyByteArray_AS_STRING(data);
+            Py_ssize_t size = Py_SIZE(data), wanted = PyBytes_GET_SIZE(part);
+            const char *found;
+            if (begin > size) return -1;
+            if (wanted == 1)
+                found = memchr(text + begin, PyBytes_AS_STRING(part)[0], (size_t)(size - begin));
+            else
+                found = memmem(text + begin, (size_t)(size - begin), PyBytes_AS_STRING(part), (size_t)wanted);
+            return found == NULL ? -1 : (Py_ssize_t)(found - text);
+        } else {
+            Py_ssize_t found = -2;
+            PyObject *place = PyObject_CallMethod(data, "find", "On", part, begin);
+            if (place != NULL) {
+                found = PyLong_AsSsize_t(place);
+                Py_DECREF(place);
+                if (found == -1 && PyErr_Occurred()) found = -2;
+            }
+            return found;
+        }
+    }
+
     static CYTHON_INLINE double rota_monotonic(void) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -108,6 +133,7 @@ cdef extern from *:
     object call_method "rota_call_method"(object context, object owner, object name, object arg)
     object copy_context "PyContext_CopyCurrent"()
     int stop_iteration "rota_stop_iteration"(object value) except -1
+    Py_ssize_t find "rota_find"(object data, object part, Py_ssize_t begin) except -2
     double monotonic "rota_monotonic"()
     int check_signals "PyErr_CheckSignals"() except -1
 

@@ -23,6 +23,7 @@ __all__ = [
     "call_one",
     "check_signals",
     "copy_context",
+    "find",
     "monotonic",
     "step",
     "stop_iteration",
@@ -78,6 +79,11 @@ def call_method(context: Context, owner: object, name: str, arg: object) -> Any:
 def stop_iteration(value: object) -> NoReturn:
     """End an iterator with ``value``, as ``return value`` ends a generator."""
     raise StopIteration(value)
+
+
+def find(data: bytes | bytearray, part: bytes, begin: int) -> int:
+    """Where ``part`` begins in ``data``, not before ``begin``, or -1."""
+    return data.find(part, begin)
 
 
 def monotonic() -> float:

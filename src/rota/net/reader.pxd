@@ -1,6 +1,11 @@
 cimport cython
 
+from ..core cimport native
+from ..core.future cimport Future
+
 cdef object IncompleteReadError, LimitOverrunError
+cdef int FINISHED
+cdef int PENDING
 
 
 cdef class ReaderCore:
@@ -13,6 +18,7 @@ cdef class ReaderCore:
     cdef public bint _paused
     cdef bytes _piece
     cdef Py_ssize_t _position
+    cdef readonly Py_ssize_t _searched
     cdef public object _transport
     cdef readonly Py_ssize_t _unread
     cdef public object _waiter
@@ -21,6 +27,7 @@ cdef class ReaderCore:
 
     cdef _pile(self, data)
 
+    @cython.locals(future=Future)
     cpdef _wakeup_waiter(self)
 
     cdef _pause(self)
@@ -50,6 +57,9 @@ cdef class ReaderCore:
 cdef class Arrival:
     cdef object _future
     cdef ReaderCore _reader
+
+    @cython.locals(future=Future)
+    cdef bint _is_over(self) except -1
 
     @cython.locals(reader=ReaderCore)
     cdef _end(self)

@@ -12,6 +12,7 @@ together, once, into ``_backlog``.
 ``_backlog``   all that is unread, or None
 ``_unread``    how many bytes that is, in either
 ``_position``  how many bytes of the stream have been read
+``_searched``  the position up to which the last search in vain found that no match begins
 ``_waiter``    the future that the reader who waits awaits, or None
 ============== ======================================================================
 """
@@ -21,6 +22,10 @@ from __future__ import annotations
 from asyncio.exceptions import IncompleteReadError, LimitOverrunError
 from collections.abc import Generator
 from typing import Any
+
+from ..core import native
+from ..core.future import Future
+from ..core.states import FINISHED, PENDING
 
 
 class ReaderCore:
@@ -36,6 +41,7 @@ class ReaderCore:
         "_paused",
         "_piece",
         "_position",
+        "_searched",
         "_transport",
         "_unread",
         "_waiter",
@@ -51,6 +57,7 @@ class ReaderCore:
         self._backlog: bytearray | None = None
         self._unread = 0
         self._position = 0
+        self._searched = 0
         self._eof = False
         self._exception: BaseException | None = None
         self._waiter: Any = None
@@ -110,7 +117,11 @@ class ReaderCore:
 
     def _wakeup_waiter(self) -> None:
         waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
+        if isinstance(waiter, Future):
+            future = waiter
+            if future._status == PENDING:
+                future._finish(FINISHED)
+        elif waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     def _pause(self) -> None:
@@ -142,12 +153,12 @@ class ReaderCore:
             raise IncompleteReadError(self._take(self._unread), size)
         return None
 
-    def take_until(self, separators: Any, searched: int) -> bytes | int:
+    def take_until(self, separators: Any, searched: int) -> bytes | None:
         """What ends with one of ``separators``, which are sorted by their lengths: the match that ends first.
 
-        When there is none yet: the position in the stream up to which no match begins, which is ``searched`` the next
-        time; at first it is 0. Raises LimitOverrunError, and takes nothing, when there is more than the limit before
-        the match or without one, and IncompleteReadError at the end of the stream.
+        None when there is none yet: ``_searched`` then says what to give as ``searched`` the next time, at first 0, so
+        that nothing is searched twice. Raises LimitOverrunError, and takes nothing, when there is more than the limit
+        before the match or without one, and IncompleteReadError at the end of the stream.
         """
         begin = max(searched - self._position, 0)
         first = end = -1
@@ -166,10 +177,11 @@ class ReaderCore:
             raise LimitOverrunError("Separator is not found, and chunk exceed the limit", begin)
         if self._eof:
             raise IncompleteReadError(self._take(self._unread), None)
-        return self._position + begin
+        self._searched = self._position + begin
+        return None
 
-    def take_line(self, searched: int) -> bytes | int:
-        r"""A line with its ``b"\n"``, or what comes last without one; ``searched`` is that of ``take_until``.
+    def take_line(self, searched: int) -> bytes | None:
+        r"""A line with its ``b"\n"``, or what comes last without one; None and ``searched`` as in ``take_until``.
 
         Raises ValueError for a line longer than the limit, which is dropped: all of it if it has ended, or what has
         come.
@@ -186,7 +198,8 @@ class ReaderCore:
             raise ValueError("Separator is not found, and chunk exceed the limit")
         if self._eof:
             return self._take(self._unread)
-        return self._position + self._unread
+        self._searched = self._position + self._unread
+        return None
 
     def _peek(self) -> bytes:
         """All that is unread, which stays so."""
@@ -195,8 +208,8 @@ class ReaderCore:
     def _find(self, separator: Any, begin: int) -> int:
         """Where ``separator`` begins in what is unread, not before ``begin``, or -1."""
         if self._backlog is not None:
-            return self._backlog.find(separator, begin)
-        found = self._piece.find(separator, self._offset + begin)
+            return native.find(self._backlog, separator, begin)
+        found = native.find(self._piece, separator, self._offset + begin)
         return found if found < 0 else found - self._offset
 
     def _take(self, size: int) -> bytes:
@@ -265,13 +278,28 @@ class Arrival:
         return self
 
     def __next__(self) -> Any:
-        future = self._future
-        if not future.done():
-            future._asyncio_future_blocking = True
-            return future
-        self._end()
-        future.result()
-        raise StopIteration
+        if self._is_over():
+            raise StopIteration
+        return self._future
+
+    def _is_over(self) -> bool:
+        """False when the future is to be given to the task. Raises what the future does."""
+        if isinstance(self._future, Future):
+            future = self._future
+            if future._status == PENDING:
+                future._asyncio_future_blocking = True
+                return False
+            self._end()
+            error = future._trouble()
+            if error is not None:
+                raise error
+            return True
+        if self._future.done():
+            self._end()
+            self._future.result()
+            return True
+        self._future._asyncio_future_blocking = True
+        return False
 
     def send(self, value: object, /) -> Any:
         return self.__next__()

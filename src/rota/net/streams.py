@@ -75,11 +75,11 @@ class StreamReader(ReaderCore, asyncio.StreamReader):
             raise ValueError("Separator should be at least one-byte string")
         if self._exception is not None:
             raise self._exception
-        found = self.take_until(separators, 0)
-        while isinstance(found, int):
+        searched = 0
+        while (data := self.take_until(separators, searched)) is None:
+            searched = self._searched
             await self._arrival("readuntil")
-            found = self.take_until(separators, found)
-        return found
+        return data
 
     async def readline(self) -> bytes:
         r"""A line with its ``b"\n"``; at the end, what there is without one, or nothing.
@@ -88,22 +88,22 @@ class StreamReader(ReaderCore, asyncio.StreamReader):
         """
         if self._exception is not None:
             raise self._exception
-        found = self.take_line(0)
-        while isinstance(found, int):
+        searched = 0
+        while (line := self.take_line(searched)) is None:
+            searched = self._searched
             await self._arrival("readuntil")
-            found = self.take_line(found)
-        return found
+        return line
 
     async def __anext__(self) -> bytes:
         if self._exception is not None:
             raise self._exception
-        found = self.take_line(0)
-        while isinstance(found, int):
+        searched = 0
+        while (line := self.take_line(searched)) is None:
+            searched = self._searched
             await self._arrival("readuntil")
-            found = self.take_line(found)
-        if not found:
+        if not line:
             raise StopAsyncIteration
-        return found
+        return line
 
     @property
     def _buffer(self) -> bytes:  # type: ignore[override]
