@@ -27,8 +27,14 @@ def source_traceback() -> traceback.StackSummary:
     return stack
 
 
-def callback_source(callback: Callable[..., Any], args: tuple[Any, ...] | None) -> str:
+#: Since Python 3.13 the arguments of a callback, which may be secret or large, are shown in debug mode only.
+ARGUMENTS_ARE_HIDDEN = sys.version_info >= (3, 13)
+
+
+def callback_source(callback: Callable[..., Any], args: tuple[Any, ...] | None, debug: bool) -> str:
     """``callback(args) at file:line``, as asyncio writes it."""
+    if ARGUMENTS_ARE_HIDDEN:
+        return format_helpers._format_callback_source(callback, args or (), debug=debug)  # type: ignore[call-arg]
     return format_helpers._format_callback_source(callback, args or ())
 
 

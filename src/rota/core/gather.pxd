@@ -1,5 +1,6 @@
 cimport cython
 
+from . cimport native
 from .future cimport Future
 from .ready cimport Runnable
 from .state cimport LoopState

@@ -11,6 +11,7 @@ import asyncio
 from asyncio.exceptions import CancelledError
 from typing import Any
 
+from . import native
 from .future import Future
 from .ready import Runnable
 from .state import LoopState
@@ -35,7 +36,7 @@ class Gathering(Future):
             return False
         cancelled = False
         for child in self._children or ():
-            if child.cancel(msg=msg):
+            if native.cancel(child, msg):
                 cancelled = True
         if cancelled:
             # Even a child that swallows its cancellation doesn't keep whoever awaits this from hearing of it.

@@ -59,7 +59,7 @@ class Handle(Runnable):
             words.append("cancelled")
         self._describe_time(words)
         if self._callback is not None:
-            words.append(callback_source(self._callback, self._args))
+            words.append(callback_source(self._callback, self._args, self._loop.get_debug()))
         if self._source_traceback:
             frame = self._source_traceback[-1]
             words.append(f"created at {frame[0]}:{frame[1]}")
@@ -94,7 +94,9 @@ class Handle(Runnable):
             self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
-        source = callback_source(self._callback, self._args) if self._callback is not None else "a cancelled callback"
+        source = "a cancelled callback"
+        if self._callback is not None:
+            source = callback_source(self._callback, self._args, self._loop.get_debug())
         trouble = {"message": f"Exception in callback {source}", "exception": error, "handle": self}
         if self._source_traceback:
             trouble["source_traceback"] = self._source_traceback

@@ -136,6 +136,8 @@ cdef extern from *:
     Py_ssize_t find "rota_find"(object data, object part, Py_ssize_t begin) except -2
     double monotonic "rota_monotonic"()
     int check_signals "PyErr_CheckSignals"() except -1
+    int enter_call "Py_EnterRecursiveCall"(const char *where) except 1
+    void leave_call "Py_LeaveRecursiveCall"()
 
 
 cdef inline object step(object context, object coro, Ended ended):
@@ -160,3 +162,11 @@ cdef inline object throw(object context, object coro, object error, Ended ended)
     else:
         ended.error = outcome
     return ended
+
+
+cdef inline object cancel(object future, object message):
+    enter_call(" while cancelling what is awaited")
+    try:
+        return future.cancel(msg=message)
+    finally:
+        leave_call()

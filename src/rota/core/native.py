@@ -21,6 +21,7 @@ __all__ = [
     "call",
     "call_method",
     "call_one",
+    "cancel",
     "check_signals",
     "copy_context",
     "find",
@@ -74,6 +75,13 @@ def call_one(context: Context, callback: Callable[..., Any], arg: object) -> Any
 def call_method(context: Context, owner: object, name: str, arg: object) -> Any:
     """``owner.name(arg)`` in ``context``."""
     return context.run(getattr(owner, name), arg)
+
+
+def cancel(future: Any, message: object) -> bool:
+    """``future.cancel(msg=message)``. Raises RecursionError where tasks await one another in a ring or too deeply: C
+    functions that call one another are not counted by themselves.
+    """
+    return future.cancel(msg=message)  # type: ignore[no-any-return]
 
 
 def stop_iteration(value: object) -> NoReturn:

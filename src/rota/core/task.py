@@ -209,6 +209,8 @@ class Task(Future):
 
     def _subscribe(self, outcome: Any) -> str | None:
         """Hear when ``outcome`` is done, or return what is wrong with it."""
+        if outcome is self:
+            return f"Task cannot await on itself: {self!r}"
         blocking = getattr(outcome, "_asyncio_future_blocking", None)
         if blocking is None:
             if isinstance(outcome, GeneratorType):
@@ -218,8 +220,6 @@ class Task(Future):
             return f"Task {self!r} got Future {outcome!r} attached to a different loop"
         if not blocking:
             return f"yield was used instead of yield from in task {self!r} with {outcome!r}"
-        if outcome is self:
-            return f"Task cannot await on itself: {self!r}"
         outcome._asyncio_future_blocking = False
         # Not in this task's context: the step enters that itself.
         outcome.add_done_callback(self._wakeup)
@@ -247,7 +247,7 @@ class Task(Future):
         if self._status != PENDING:
             return False
         self._cancels += 1
-        if self._fut_waiter is not None and self._fut_waiter.cancel(msg=msg):
+        if self._fut_waiter is not None and native.cancel(self._fut_waiter, msg):
             # The future's end wakes the task with the CancelledError.
             return True
         self._must_cancel = True

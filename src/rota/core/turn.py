@@ -303,9 +303,13 @@ class LoopCore(LoopState):
         handle = new_handle(callback, args, self, context)
         if self._debug:
             handle._remember_source()
-        self._inbox.append(handle)
-        if self._parked:
-            self._waker.wake()
+        if self._parked or self._thread_id is None or self._thread_id != get_ident():
+            self._inbox.append(handle)
+            if self._parked:
+                self._waker.wake()
+        else:
+            # The loop's own thread, and not from within the poll: in its place among the calls of this turn.
+            self._ready.push(handle)
         return handle
 
     def call_later(
