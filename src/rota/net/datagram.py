@@ -241,7 +241,7 @@ class DatagramTransport(Endpoint):
         fd, self._fd = self._fd, -1
         self._protocol = None
         if sock is not None:
-            self._loop._disown(fd, self)  # type: ignore[attr-defined]
+            self._loop._let_go(fd, self)  # type: ignore[attr-defined]
             sock.close()
 
     def __del__(self) -> None:

@@ -59,7 +59,7 @@ class Descriptors(LoopCore):
         """``fd`` belongs to ``transport`` from now on."""
         self._transports[fd] = weakref.ref(transport)
 
-    def _disown(self, fd: int, transport: Any) -> None:
+    def _let_go(self, fd: int, transport: Any) -> None:
         """... and no longer."""
         owner = self._transports.get(fd)
         # By now the number may be another's; and of a transport that is being collected, only the number is left.

@@ -345,7 +345,7 @@ class SocketTransport(Endpoint):
         self._protocol = None
         self._flusher._transport = None
         if sock is not None:
-            self._loop._disown(fd, self)  # type: ignore[attr-defined]
+            self._loop._let_go(fd, self)  # type: ignore[attr-defined]
             sock.close()
         if server is not None:
             server._detach(self)
