@@ -19,11 +19,10 @@ from .net.udp import Datagrams
 from .net.unix import Unix
 from .net.waker import Waker
 from .proc.process import Processes
-from .proc.signals import Signals
 
 
 class Loop(  # type: ignore[misc]  # the stubs of AbstractEventLoop name asyncio's own classes; rota's stand in
-    Signals, Processes, Unix, Datagrams, Tls, Pipes, ExceptionHandler, asyncio.AbstractEventLoop
+    Processes, Unix, Datagrams, Tls, Pipes, ExceptionHandler, asyncio.AbstractEventLoop
 ):
     """An event loop for every program that is written for asyncio.
 

@@ -1,83 +1,27 @@
-"""Child processes: ``subprocess_exec`` and ``subprocess_shell``.
+"""``subprocess_exec`` and ``subprocess_shell``.
 
-The transport is asyncio's (:mod:`asyncio.base_subprocess`), with :class:`subprocess.Popen` inside. What rota adds is
-how it learns that a child has ended: by its pidfd (Linux 5.3), which becomes readable like any file, so there is no
-thread and nothing to do with SIGCHLD; where there is no pidfd, a thread waits for the child.
+:class:`subprocess.Popen` starts the process, with every keyword that it has; ``child`` waits for its end, and
+``transport`` is what the program gets. Popen's fork and exec are quick, but for a ``preexec_fn``: see ``preexec``.
 """
 
 from __future__ import annotations
 
-import os
+import signal
 import subprocess
-import threading
-from asyncio import base_subprocess
-from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
-from ..core.handle import Handle
-from ..core.lifecycle import Lifecycle
-
-UNKNOWN = 255  # the exit status of a child that somebody else has waited for, as in asyncio
-
-
-class Process(base_subprocess.BaseSubprocessTransport):
-    """A child and its pipes."""
-
-    def _start(self, args: Any, shell: bool, stdin: Any, stdout: Any, stderr: Any, bufsize: int, **kwargs: Any) -> None:
-        self._proc = subprocess.Popen(
-            args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=bufsize, **kwargs
-        )
-        watch(self._loop, self._proc, self._process_exited)
+from .child import Child
+from .preexec import Preexec
+from .signals import Signals
+from .transport import SubprocessTransport
 
 
-def watch(loop: Any, child: subprocess.Popen[bytes], ended: Callable[[int], None]) -> None:
-    """Call ``ended(returncode)`` on ``loop`` once ``child`` has ended."""
-    try:
-        pidfd = os.pidfd_open(child.pid)
-        loop._pidfds.add(pidfd)
-    except (AttributeError, OSError):
-        name = f"rota-waitpid-{child.pid}"
-        threading.Thread(target=wait_in_thread, args=(loop, child, ended), name=name, daemon=True).start()
-        return
-
-    def collect() -> None:
-        loop._poller.remove_reader(pidfd)
-        loop._pidfds.discard(pidfd)
-        os.close(pidfd)
-        ended(wait(child))
-
-    loop._poller.add_reader(pidfd, Handle(collect, (), loop))
-
-
-def wait_in_thread(loop: Any, child: subprocess.Popen[bytes], ended: Callable[[int], None]) -> None:
-    returncode = wait(child)
-    try:
-        loop.call_soon_threadsafe(ended, returncode)
-    except RuntimeError:
-        # The loop was closed before its child ended.
-        logger.warning("Loop %r that handles pid %r is closed", loop, child.pid)
-
-
-def wait(child: subprocess.Popen[bytes]) -> int:
-    """The return code of ``child``, as :class:`subprocess.Popen` counts: negative for a signal."""
-    try:
-        _, status = os.waitpid(child.pid, 0)
-    except ChildProcessError:
-        if child.returncode is not None:
-            # Popen was faster: it has a look before it sends a signal.
-            return int(child.returncode)
-        # SIGCHLD is ignored, or somebody waits for any child.
-        logger.warning("child process pid %d exit status already read: will report returncode %d", child.pid, UNKNOWN)
-        return UNKNOWN
-    return os.waitstatus_to_exitcode(status)
-
-
-class Processes(Lifecycle):
+class Processes(Signals):
     """Starting child processes."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        self._pidfds: set[int] = set()
+        self._children: set[Child] = set()
         super().__init__(*args, **kwargs)
 
     def close(self) -> None:
@@ -91,8 +35,15 @@ class Processes(Lifecycle):
         self._watch_nobody()
 
     def _watch_nobody(self) -> None:
-        while self._pidfds:
-            os.close(self._pidfds.pop())
+        for child in list(self._children):
+            child.forget()
+
+    def _signal_came(self, sig: int) -> None:
+        """A handler of SIGCHLD may wait for any child: those of this loop are reaped before it runs."""
+        if sig == signal.SIGCHLD:
+            for child in list(self._children):
+                child.reap()
+        super()._signal_came(sig)
 
     async def subprocess_exec(
         self,
@@ -117,9 +68,7 @@ class Processes(Lifecycle):
         check_bytes(universal_newlines, bufsize, encoding, errors, text)
         if shell:
             raise ValueError("shell must be False")
-        return await self._start_process(
-            protocol_factory, (program, *args), False, stdin, stdout, stderr, bufsize, kwargs
-        )
+        return await self._start_process(protocol_factory, (program, *args), False, stdin, stdout, stderr, kwargs)
 
     async def subprocess_shell(
         self,
@@ -143,7 +92,7 @@ class Processes(Lifecycle):
         check_bytes(universal_newlines, bufsize, encoding, errors, text)
         if not shell:
             raise ValueError("shell must be True")
-        return await self._start_process(protocol_factory, cmd, True, stdin, stdout, stderr, bufsize, kwargs)
+        return await self._start_process(protocol_factory, cmd, True, stdin, stdout, stderr, kwargs)
 
     async def _start_process(
         self,
@@ -153,23 +102,37 @@ class Processes(Lifecycle):
         stdin: Any,
         stdout: Any,
         stderr: Any,
-        bufsize: int,
         kwargs: dict[str, Any],
     ) -> tuple[Any, Any]:
         protocol = protocol_factory()
-        started: Any = self.create_future()
-        loop: Any = self
-        transport = Process(
-            loop, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter=started, extra=None, **kwargs
-        )
+        preexec = None
+        if kwargs.get("preexec_fn") is not None:
+            preexec = Preexec(kwargs["preexec_fn"])
+            kwargs["preexec_fn"] = preexec
         try:
-            await started
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException:
-            transport.close()
-            await transport._wait()
-            raise
+            popen = subprocess.Popen(args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0, **kwargs)
+            try:
+                transport = SubprocessTransport(self, protocol, popen)
+            except BaseException:
+                # Nothing can tell us of its end, so it ends here.
+                popen.kill()
+                with popen:
+                    raise
+            try:
+                if preexec is not None:
+                    await preexec.wait(self, kwargs.get("executable") or ("/bin/sh" if shell else args[0]))
+                await transport.open()
+            except GeneratorExit:
+                # The loop is gone, and nobody can wait.
+                transport.abandon()
+                raise
+            except BaseException:
+                transport.abandon()
+                await transport._wait()
+                raise
+        finally:
+            if preexec is not None:
+                preexec.close()
         return transport, protocol
 
 
