@@ -10,33 +10,13 @@ import signal
 import subprocess
 import sys
 import threading
-import warnings
 
 import pytest
 
+from .conftest import python
+
 PIPE = subprocess.PIPE
 CAT = "import sys, shutil; shutil.copyfileobj(sys.stdin.buffer, sys.stdout.buffer)"
-
-
-def python(code, *arguments, **options):
-    """Start this Python on ``code``, without its site packages: it starts faster."""
-    return asyncio.create_subprocess_exec(sys.executable, "-S", "-E", "-c", code, *arguments, **options)
-
-
-@pytest.fixture(autouse=True)
-def no_zombies():
-    """No child is left, running or not."""
-    yield
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
-
-
-@pytest.fixture(autouse=True)
-def quiet_watchers():
-    """asyncio's child watchers are deprecated, and some of them say so."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module="asyncio")
-        yield
 
 
 def test_a_program_gets_its_arguments_and_answers(run_real):
@@ -327,28 +307,6 @@ def test_a_child_that_somebody_else_has_waited_for(run_real, caplog):
         signal.signal(signal.SIGCHLD, before)
     assert len(caplog.messages) == 1
     assert caplog.messages[0].endswith("will report returncode 255")
-
-
-@pytest.mark.parametrize("kind", ["rota"])
-def test_without_a_pidfd_a_thread_waits(run_real, monkeypatch):
-    """As on an old kernel, or in a sandbox. asyncio chooses its watcher when it is imported."""
-
-    def refuse(pid, flags=0):
-        raise PermissionError
-
-    monkeypatch.setattr(os, "pidfd_open", refuse)
-
-    async def main():
-        processes = [await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE) for _ in range(3)]
-        waiters = [thread for thread in threading.enumerate() if thread.name.startswith("rota-waitpid-")]
-        assert sorted(thread.name for thread in waiters) == sorted(f"rota-waitpid-{p.pid}" for p in processes)
-        processes[0].kill()
-        assert await processes[0].wait() == -signal.SIGKILL
-        for process in processes[1:]:
-            assert await process.communicate(b"x") == (b"x", None)
-        processes[0].stdin.close()
-
-    run_real(main())
 
 
 @pytest.mark.parametrize("kind", ["rota"])

@@ -23,7 +23,7 @@ from typing import Any
 
 from ..core.handle import Handle
 
-REPORT_SIZE = 50_000  # as much as Popen reads
+REPORT_SIZE = 50_000  # bytes at once, as Popen reads them
 
 
 class Preexec:
@@ -44,26 +44,27 @@ class Preexec:
         """Wait until the child runs its program. Raises what Popen would raise if it can't."""
         os.close(self._child_end)
         self._child_end = -1
-        reported = loop.create_future()
-        loop._poller.add_reader(self._report, Handle(finish, (reported,), loop))
+        report = bytearray()
+        ended = loop.create_future()
+        loop._poller.add_reader(self._report, Handle(self._hear, (report, ended), loop))
         try:
-            await reported
+            await ended
         finally:
             loop._poller.remove_reader(self._report)
-        report = os.read(self._report, REPORT_SIZE)
         if report:
-            raise failure(report, program)
+            raise failure(bytes(report), program)
+
+    def _hear(self, report: bytearray, ended: Any) -> None:
+        part = os.read(self._report, REPORT_SIZE)
+        report += part
+        if not part and not ended.done():
+            ended.set_result(None)
 
     def close(self) -> None:
         """Give the pipe back."""
         os.close(self._report)
         if self._child_end >= 0:
             os.close(self._child_end)
-
-
-def finish(reported: Any) -> None:
-    if not reported.done():
-        reported.set_result(None)
 
 
 def failure(report: bytes, program: Any) -> BaseException:

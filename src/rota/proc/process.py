@@ -39,11 +39,14 @@ class Processes(Signals):
             child.forget()
 
     def _signal_came(self, sig: int) -> None:
-        """A handler of SIGCHLD may wait for any child: those of this loop are reaped before it runs."""
-        if sig == signal.SIGCHLD:
-            for child in list(self._children):
-                child.reap()
+        """A handler of SIGCHLD may wait for any child: those of this loop that have ended are reaped before it runs."""
+        if sig == signal.SIGCHLD and sig in self._signal_handlers:
+            self.call_soon(self._reap_children)
         super()._signal_came(sig)
+
+    def _reap_children(self) -> None:
+        for child in list(self._children):
+            child.reap()
 
     async def subprocess_exec(
         self,
