@@ -80,7 +80,7 @@ class DatagramTransport(Endpoint):
         # The peer of a socket pair has no name, and yet there is one.
         self._connected = self._extra["peername"] is not None
         self.set_protocol(protocol)
-        loop._adopt(self._fd, self)  # type: ignore[attr-defined]
+        loop._take_descriptor(self._fd, self)  # type: ignore[attr-defined]
         self._open(waiter)
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -241,7 +241,7 @@ class DatagramTransport(Endpoint):
         fd, self._fd = self._fd, -1
         self._protocol = None
         if sock is not None:
-            self._loop._let_go(fd, self)  # type: ignore[attr-defined]
+            self._loop._free_descriptor(fd, self)  # type: ignore[attr-defined]
             sock.close()
 
     def __del__(self) -> None:

@@ -55,11 +55,11 @@ class Descriptors(LoopCore):
         self._check_free(number)
         return replace(self._poller.remove_writer(number))
 
-    def _adopt(self, fd: int, transport: Any) -> None:
+    def _take_descriptor(self, fd: int, transport: Any) -> None:
         """``fd`` belongs to ``transport`` from now on."""
         self._transports[fd] = weakref.ref(transport)
 
-    def _let_go(self, fd: int, transport: Any) -> None:
+    def _free_descriptor(self, fd: int, transport: Any) -> None:
         """... and no longer."""
         owner = self._transports.get(fd)
         # By now the number may be another's; and of a transport that is being collected, only the number is left.

@@ -94,7 +94,7 @@ class SocketTransport(Endpoint):
         self.set_protocol(protocol)
         if server is not None:
             server._attach(self)
-        loop._adopt(self._fd, self)  # type: ignore[attr-defined]
+        loop._take_descriptor(self._fd, self)  # type: ignore[attr-defined]
         self._open(waiter)
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -345,7 +345,7 @@ class SocketTransport(Endpoint):
         self._protocol = None
         self._flusher._transport = None
         if sock is not None:
-            self._loop._let_go(fd, self)  # type: ignore[attr-defined]
+            self._loop._free_descriptor(fd, self)  # type: ignore[attr-defined]
             sock.close()
         if server is not None:
             server._detach(self)
