@@ -19,10 +19,6 @@ cdef class Pipe(Endpoint):
 
     cdef _refuse(self)
 
-    cdef _open(self, waiter)
-
-    cdef _start_reading(self)
-
     cdef _release(self)
 
     cdef _describe(self, words)
@@ -97,12 +93,4 @@ cdef class HangUp(Runnable):
     cdef WritePipe _transport
 
     @cython.locals(transport=WritePipe)
-    cdef _run(self)
-
-
-cdef class Opening(Runnable):
-    cdef Pipe _transport
-    cdef object _waiter
-
-    @cython.locals(transport=Pipe)
     cdef _run(self)

@@ -61,14 +61,6 @@ class Pipe(Endpoint):
     def _refuse(self) -> None:
         raise NotImplementedError
 
-    def _open(self, waiter: Any) -> None:
-        """In the next turn call ``connection_made``, begin to read and finish ``waiter``, a future or None."""
-        self._loop._ready.push(Opening(self, waiter))
-
-    def _start_reading(self) -> None:
-        """Let the poller tell of what comes. Raises OSError if it can't."""
-        raise NotImplementedError
-
     def _release(self) -> None:
         file, self._file = self._file, None
         self._protocol = None
@@ -417,31 +409,3 @@ class HangUp(Runnable):
         transport = self._transport
         if transport is not None:
             transport._hung_up()
-
-
-class Opening(Runnable):
-    """The first turn of a pipe: tell the protocol, begin to read, finish the waiter."""
-
-    __slots__ = ("_transport", "_waiter")
-
-    def __init__(self, transport: Pipe, waiter: Any) -> None:
-        self._transport = transport
-        self._waiter = waiter
-        self._is_task = False
-        self._queued = False
-
-    def _run(self) -> None:
-        transport = self._transport
-        try:
-            native.call_method(transport._context, transport._protocol, "connection_made", transport)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            transport._report(error, "protocol.connection_made() failed")
-        try:
-            transport._start_reading()
-        except OSError as error:
-            # Closed behind our back, or the kernel has no room for one more to watch.
-            transport._force_close(error)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
