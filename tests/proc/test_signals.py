@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import signal
+import socket
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -328,3 +333,166 @@ def test_pythons_own_handlers_run_at_once_while_the_loop_sleeps(run_real):
     before = signal.getsignal(USR1)
     run_real(main())
     signal.signal(USR1, before)
+
+
+def test_a_handler_runs_in_the_context_in_which_it_was_added(run_real):
+    variable = contextvars.ContextVar("variable", default="unset")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        seen = []
+        variable.set("added")
+        loop.add_signal_handler(USR1, lambda: seen.append(variable.get()))
+        variable.set("later")
+        send(USR1)
+        await until(lambda: seen)
+        assert seen == ["added"]
+        loop.remove_signal_handler(USR1)
+
+    run_real(main())
+
+
+# -- others who want to be told of signals ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def others():
+    """A socket pair of somebody who called signal.set_wakeup_fd(): the number to tell, and what it was told."""
+    hears, says = socket.socketpair()
+    for end in (hears, says):
+        end.setblocking(False)
+    signal.set_wakeup_fd(says.fileno())
+    yield says.fileno(), lambda: hears.recv(100)
+    signal.set_wakeup_fd(-1)
+    hears.close()
+    says.close()
+
+
+def test_who_was_told_of_signals_before_the_run_is_told_after_it(run_real, others):
+    fd, told = others
+    run_real(asyncio.sleep(0))
+    assert signal.set_wakeup_fd(fd) == fd
+    before = signal.signal(USR1, lambda number, frame: None)
+    send(USR1)
+    signal.signal(USR1, before)
+    assert told() == bytes([USR1])
+
+
+@pytest.mark.parametrize("kind", ["rota"])
+@pytest.mark.parametrize("while_running", [False, True])
+def test_who_was_told_of_signals_before_a_handler_is_told_after_it(new_loop, others, while_running):
+    """After asyncio's nobody is."""
+    fd, _ = others
+    loop = new_loop()
+
+    async def add():
+        loop.add_signal_handler(USR1, print)
+
+    if while_running:
+        loop.run_until_complete(add())
+    else:
+        loop.add_signal_handler(USR1, print)
+    assert signal.set_wakeup_fd(fd) != fd
+    # Ours again, as it was.
+    loop.add_signal_handler(USR1, print)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.remove_signal_handler(USR1)
+    assert signal.set_wakeup_fd(fd) == fd
+    loop.close()
+
+
+def test_who_takes_over_while_the_loop_runs_is_told_from_then_on(run_real, others):
+    fd, _ = others
+    signal.set_wakeup_fd(-1)
+
+    async def main():
+        signal.set_wakeup_fd(fd)
+
+    run_real(main())
+    assert signal.set_wakeup_fd(fd) == fd
+
+
+def test_a_number_that_has_become_another_files_is_not_told(run_real, others):
+    """It was closed while the loop ran, and opened again: signals would be written into a stranger's connection."""
+    fd, _ = others
+    hears, says = socket.socketpair()
+    hears.setblocking(False)
+    says.setblocking(False)
+    number = says.fileno()
+    signal.set_wakeup_fd(number)
+
+    async def main():
+        # Where the loop itself does not ask to be told, nobody would have noticed before it.
+        asyncio.get_running_loop().add_signal_handler(USR2, print)
+        os.dup2(fd, number)
+        asyncio.get_running_loop().remove_signal_handler(USR2)
+
+    run_real(main())
+    assert signal.set_wakeup_fd(-1) == -1
+    hears.close()
+    says.close()
+
+
+def test_a_program_that_is_stopped_and_continued_goes_on():
+    """As from a terminal, with handlers that say goodbye and hello."""
+    program = """
+        import asyncio, os, signal, sys
+        import rota
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            going_on = asyncio.Event()
+            def stop():
+                print("stop", flush=True)
+                os.kill(os.getpid(), signal.SIGSTOP)
+            loop.add_signal_handler(signal.SIGTSTP, stop)
+            loop.add_signal_handler(signal.SIGCONT, going_on.set)
+            print("ready", flush=True)
+            await going_on.wait()
+            await asyncio.sleep(0.001)
+            print("end", flush=True)
+
+        (rota if sys.argv[1] == "rota" else asyncio).run(main())
+    """
+    for kind in ("rota", "asyncio"):
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program), kind], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        with child:
+            assert child.stdout.readline() == b"ready\n"
+            child.send_signal(signal.SIGTSTP)
+            os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+            child.send_signal(signal.SIGCONT)
+            assert child.communicate() == (b"stop\nend\n", b"")
+        assert child.returncode == 0
+
+
+def test_a_stop_in_the_middle_of_a_sleep_is_no_end_of_it():
+    """Without handlers the loop sees nothing but a system call that was interrupted."""
+    program = """
+        import asyncio, sys
+        import rota
+
+        async def main():
+            read = asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
+            print("ready", flush=True)
+            print(await read, end="", flush=True)
+
+        (rota if sys.argv[1] == "rota" else asyncio).run(main())
+    """
+    for kind in ("rota", "asyncio"):
+        child = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(program), kind],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        with child:
+            assert child.stdout.readline() == b"ready\n"
+            for _ in range(5):
+                child.send_signal(signal.SIGSTOP)
+                os.waitid(os.P_PID, child.pid, os.WSTOPPED)
+                child.send_signal(signal.SIGCONT)
+                os.waitid(os.P_PID, child.pid, os.WCONTINUED)
+            assert child.communicate(b"line\n") == (b"line\n", b"")
+        assert child.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -29,6 +30,8 @@ class Lifecycle(LoopCore):
 
     _asyncgens_shut_down = False
     _origin_depth: int | None = None
+    #: The wakeup fd that was set before the loop's, and the file that it was.
+    _heard_before: tuple[int, tuple[int, int] | None] = (-1, None)
 
     def __init__(self, poller: Any, waker: Any, clock: Clock | None = None, policy: str | Policy = "fifo") -> None:
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
@@ -42,7 +45,7 @@ class Lifecycle(LoopCore):
         self._check_may_run()
         self._thread_id = threading.get_ident()
         previous_hooks = sys.get_asyncgen_hooks()
-        previous_wakeup_fd = self._hear_signals()
+        hears = self._hear_signals()
         self._track_origins(self._debug)
         try:
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_began, finalizer=self._asyncgen_dropped)
@@ -53,8 +56,8 @@ class Lifecycle(LoopCore):
             events._set_running_loop(None)
             self._track_origins(False)
             sys.set_asyncgen_hooks(*previous_hooks)
-            if previous_wakeup_fd is not None:
-                self._stop_hearing(previous_wakeup_fd)
+            if hears:
+                self._stop_hearing()
 
     def run_until_complete(self, future: Awaitable[Result]) -> Result:
         """Run until ``future``, or a task made of the coroutine, is done; returns or raises what it brings."""
@@ -85,24 +88,34 @@ class Lifecycle(LoopCore):
         if events._get_running_loop() is not None:
             raise RuntimeError("Cannot run the event loop while another loop is running")
 
-    def _hear_signals(self) -> int | None:
+    def _hear_signals(self) -> bool:
         """Let every signal end the loop's sleep, so that Python's handlers run at once: Ctrl-C between the last
-        look at the signals and the system call would wait for the next event otherwise. Returns the wakeup fd that
-        was set before, or None where signals don't arrive: off the main thread.
+        look at the signals and the system call would wait for the next event otherwise. False where signals don't
+        arrive: off the main thread.
         """
         if threading.current_thread() is not threading.main_thread():
-            return None
+            return False
         try:
-            return signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+            self._take_wakeup_fd()
         except ValueError:  # the main thread of a sub-interpreter is not the one that signals reach
-            return None
+            return False
+        return True
 
-    def _stop_hearing(self, previous: int) -> None:
-        """The loop has ended: whoever heard of signals before does again, if it is still there."""
-        try:
-            signal.set_wakeup_fd(previous, warn_on_full_buffer=False)
-        except (OSError, ValueError):
-            signal.set_wakeup_fd(-1)
+    def _take_wakeup_fd(self) -> None:
+        """Let Python tell the waker of each signal. Raises ValueError off the main thread."""
+        own = self._waker.fileno()
+        before = signal.set_wakeup_fd(own, warn_on_full_buffer=False)
+        if before != own:
+            self._heard_before = (before, file_behind(before))
+
+    def _stop_hearing(self) -> None:
+        """Whoever was told of signals before is told again, unless its file is gone and the number another's by now.
+        Who has taken over since then goes on.
+        """
+        before, file = self._heard_before
+        last = set_wakeup_fd(before if file_behind(before) == file else -1)
+        if last != self._waker.fileno():
+            set_wakeup_fd(last)
 
     def close(self) -> None:
         """Drop all that waits and give the loop's own file descriptors back. Raises RuntimeError while it runs."""
@@ -121,9 +134,8 @@ class Lifecycle(LoopCore):
         """This process was forked from the one that has this loop (``core.fork``)."""
         if self.is_closed():
             return
-        heard = self._hear_signals()
-        if heard is not None:
-            self._stop_hearing(-1 if heard == self._waker.fileno() else heard)
+        if threading.current_thread() is threading.main_thread():
+            self._stop_hearing()
         running: Any = events._get_running_loop()
         if running is self:
             events._set_running_loop(None)
@@ -196,3 +208,20 @@ class Lifecycle(LoopCore):
                         "asyncgen": generator,
                     }
                 )
+
+
+def set_wakeup_fd(fd: int) -> int:
+    """Let ``fd`` be told of signals, or nobody if it can't be; returns who was."""
+    try:
+        return signal.set_wakeup_fd(fd, warn_on_full_buffer=False)
+    except (OSError, ValueError):
+        return signal.set_wakeup_fd(-1)
+
+
+def file_behind(fd: int) -> tuple[int, int] | None:
+    """Which file ``fd`` stands for, or None if for none."""
+    try:
+        status = os.fstat(fd)
+    except OSError:
+        return None
+    return (status.st_dev, status.st_ino)

@@ -4,9 +4,10 @@
 compiled. In C they keep the GIL, since none of them can block on a non-blocking socket, and a thread that computes
 beside the loop would otherwise get 5 ms for every packet; only ``wait`` lets it go, and only to sleep.
 
-``recv``, ``recv_into``, ``send``, ``recvfrom`` and ``sendto`` are for sockets; ``read``, ``read_into`` and ``write`` for
-any file. They give None, or -1 for a count, when the file would block, ``sendto`` False; other errors raise OSError. A
-terminal may be set to block by a process that shares it, so calls on one let the GIL go: ``terminal`` says so.
+``recv``, ``recv_into``, ``send``, ``recvfrom`` and ``sendto`` are for sockets; ``read``, ``read_into`` and ``write``
+for any file. They give None, or -1 for a count, when the file would block, ``sendto`` False; other errors raise
+OSError. A terminal may be set to block by a process that shares it, so calls on one let the GIL go: ``terminal`` says
+so.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ class Signals(Lifecycle):
         self._check_closed()
         try:
             # Told of signals from now on, running or not.
-            signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+            self._take_wakeup_fd()
         except ValueError as error:
             raise RuntimeError(str(error)) from None
         self._signal_handlers[sig] = Handle(callback, args, self)
@@ -60,20 +60,13 @@ class Signals(Lifecycle):
 
     def _hear_nothing(self) -> None:
         """With no handler left, a loop that does not run need not be told of signals."""
-        if not self._signal_handlers and not self.is_running():
-            heard = signal.set_wakeup_fd(-1)
-            if heard not in (-1, self._waker.fileno()):
-                # Another loop's, which runs.
-                signal.set_wakeup_fd(heard, warn_on_full_buffer=False)
+        if not self.is_running():
+            self._stop_hearing()
 
-    def _stop_hearing(self, previous: int) -> None:
+    def _stop_hearing(self) -> None:
         """With a handler, a signal that comes from now on waits for the next run; without, nobody waits for it here."""
-        own = self._waker.fileno()
-        if self._signal_handlers:
-            previous = own
-        elif previous == own:
-            previous = -1
-        super()._stop_hearing(previous)
+        if not self._signal_handlers:
+            super()._stop_hearing()
 
     def _signal_came(self, sig: int) -> None:
         handle = self._signal_handlers.get(sig)

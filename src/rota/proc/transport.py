@@ -28,8 +28,8 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         self._popen = popen
         self._context = contextvars.copy_context()
         self._pipes: dict[int, PipeEnd] = {}
-        # What the protocol has to hear after connection_made(), until that was called.
-        self._untold: list[tuple[str, tuple[Any, ...]]] | None = []
+        # What the protocol has to hear, until it has heard of the beginning.
+        self._untold: list[tuple[str, tuple[Any, ...]]] | None = [("connection_made", (self,))]
         self._returncode: int | None = None
         self._waiters: list[Any] = []
         self._closed = False
@@ -74,27 +74,32 @@ class SubprocessTransport(asyncio.SubprocessTransport):
             self._untold.append((what, args))
 
     def _tell_all(self, opened: Any) -> None:
-        """The beginning, and what came before it."""
-        if self._untold is None:  # abandoned
-            return
-        calls, self._untold = [("connection_made", (self,)), *self._untold], None
-        for what, args in calls:
-            try:
-                self._tell(what, *args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                self._loop.call_exception_handler(
-                    {
-                        "message": f"protocol.{what}() failed",
-                        "exception": error,
-                        "transport": self,
-                        "protocol": self._protocol,
-                    }
-                )
-        if not opened.done():
-            opened.set_result(None)
-        self._try_finish()
+        """The beginning, and what has come since."""
+        try:
+            while self._untold:
+                what, args = self._untold.pop(0)
+                try:
+                    getattr(self._protocol, what)(*args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self._loop.call_exception_handler(
+                        {
+                            "message": f"protocol.{what}() failed",
+                            "exception": error,
+                            "transport": self,
+                            "protocol": self._protocol,
+                        }
+                    )
+        finally:
+            if self._untold:
+                # An interrupt: the rest when the loop is run again.
+                self._loop.call_soon(self._tell_all, opened, context=self._context)
+            elif self._untold is not None:  # not abandoned
+                self._untold = None
+                if not opened.done():
+                    opened.set_result(None)
+                self._try_finish()
 
     def _pipe_connection_lost(self, fd: int, error: BaseException | None) -> None:
         if self._finished:  # a pipe that was still being connected when the start failed
