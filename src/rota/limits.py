@@ -67,6 +67,15 @@ DATAGRAM_SIZE = 256 * 1024
 #: tell of that room, and a look once a millisecond costs nothing.
 DATAGRAM_RETRY_DELAY = 0.001
 
+#: One sendfile(2) takes at most this much of a file: a third of a millisecond of copying, then the others have a turn.
+FILE_BLOCK = 1024 * 1024
+
+#: Where the kernel can't send a file, a thread reads this much at a time: four blocks fill a transport's buffer ...
+FILE_READ = 16 * 1024
+
+#: ... and this much for a program's own socket, which has no buffer to fill (both numbers are asyncio's).
+SOCK_FILE_READ = 256 * 1024
+
 # -- streams ----------------------------------------------------------------------------------------------------
 
 #: The longest line that a stream reads, and half of what it keeps unread, as in asyncio.

@@ -14,6 +14,7 @@ from .core.policy import Policy
 from .core.trouble import ExceptionHandler
 from .net.pipes import Pipes
 from .net.poller import Poller, new_poller
+from .net.sendfile import Sendfile
 from .net.tls import Tls
 from .net.udp import Datagrams
 from .net.unix import Unix
@@ -22,7 +23,7 @@ from .proc.process import Processes
 
 
 class Loop(  # type: ignore[misc]  # the stubs of AbstractEventLoop name asyncio's own classes; rota's stand in
-    Processes, Unix, Datagrams, Tls, Pipes, ExceptionHandler, asyncio.AbstractEventLoop
+    Processes, Unix, Datagrams, Sendfile, Tls, Pipes, ExceptionHandler, asyncio.AbstractEventLoop
 ):
     """An event loop for every program that is written for asyncio.
 

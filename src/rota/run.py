@@ -26,7 +26,7 @@ with warnings.catch_warnings():
 
 def new_event_loop(*, policy: str | Policy = "fifo") -> Loop:
     """A new loop, for ``asyncio.Runner(loop_factory=...)``, ``uvicorn --loop rota:new_event_loop`` and the like."""
-    return Loop(policy=policy)  # type: ignore[abstract]  # datagrams and sendfile raise NotImplementedError
+    return Loop(policy=policy)
 
 
 def run(main: Coroutine[Any, Any, Result], *, policy: str | Policy = "fifo", debug: bool | None = None) -> Result:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import pathlib
 
 import aiohttp
 import pytest
@@ -39,6 +41,10 @@ async def drip(request):
         request.app[GONE].set_result(None)
 
 
+async def file(request):
+    return web.FileResponse(request.app[FILE])
+
+
 async def slow(request):
     request.app[STARTED].set_result(None)
     await asyncio.sleep(0.05)
@@ -58,10 +64,11 @@ async def shout(request):
 
 GONE = web.AppKey("gone", asyncio.Future)
 STARTED = web.AppKey("started", asyncio.Future)
+FILE = web.AppKey("file", pathlib.Path)
 
 
 @contextlib.asynccontextmanager
-async def serving(context=None):
+async def serving(context=None, path=None):
     """The running server's runner, application and address."""
     loop = asyncio.get_running_loop()
     app = web.Application()
@@ -71,6 +78,9 @@ async def serving(context=None):
     app.router.add_post("/echo", echo)
     app.router.add_get("/drip", drip)
     app.router.add_get("/slow", slow)
+    if path is not None:
+        app[FILE] = path
+        app.router.add_get("/file", file)
     app.router.add_get("/shout", shout)
     runner = web.AppRunner(app, handler_cancellation=True)
     await runner.setup()
@@ -124,6 +134,36 @@ def test_bodies_stream_both_ways(run_real, server_context, client_context, secur
             assert found == CHUNK * 60
 
     run_real(main())
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_files_are_sent(run_real, server_context, client_context, secure, tmp_path, monkeypatch):
+    """By the kernel where nothing is encrypted."""
+    path = tmp_path / "file"
+    data = os.urandom(3_000_000)
+    path.write_bytes(data)
+    calls = []
+    send = os.sendfile
+    monkeypatch.setattr(os, "sendfile", lambda *args: calls.append(args) or send(*args))
+
+    async def get(session, url, part=None):
+        headers = {} if part is None else {"Range": f"bytes={part[0]}-{part[1]}"}
+        async with session.get(f"{url}/file", headers=headers) as response:
+            assert response.status == (200 if part is None else 206)
+            return await response.read()
+
+    async def main():
+        connector = aiohttp.TCPConnector(ssl=client_context)
+        async with (
+            serving(server_context if secure else None, path) as (_, _, url),
+            aiohttp.ClientSession(connector=connector) as session,
+        ):
+            assert await get(session, url, (5, 104)) == data[5:105]
+            assert await asyncio.gather(*[get(session, url) for _ in range(10)]) == [data] * 10
+            assert await get(session, url, (2_000_000, 2_999_999)) == data[2_000_000:]
+
+    run_real(main())
+    assert bool(calls) is not secure
 
 
 def test_requests_over_tls(run_real, server_context, client_context):

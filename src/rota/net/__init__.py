@@ -12,6 +12,7 @@
 ``server``      what listens, and the connections that it accepted
 ``tls``         TLS over a transport
 ``pipe``        pipes, FIFOs and terminals
+``sendfile``    files to sockets, copied by the kernel
 ``sock``        a program's own socket, awaited call by call
 ``descriptors`` a program's own file descriptors, with callbacks
 ``dns``         names to addresses

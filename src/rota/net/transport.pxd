@@ -20,6 +20,8 @@ cdef class SocketTransport(Endpoint):
     cdef list _out
     cdef bint _paused
     cdef bint _reading
+    cdef object _room
+    cdef bint _sending_file
     cdef object _server
     cdef object _sock
     cdef bint _writing
@@ -50,6 +52,8 @@ cdef class SocketTransport(Endpoint):
     cdef _stop_writing(self)
 
     cdef _shut_writing(self)
+
+    cdef _drop_room(self, error)
 
     cpdef close(self)
 

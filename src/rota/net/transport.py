@@ -51,13 +51,15 @@ class SocketTransport(Endpoint):
         "_out",
         "_paused",
         "_reading",
+        "_room",
+        "_sending_file",
         "_server",
         "_sock",
         "_writing",
     )
 
     # asyncio and libraries ask for these.
-    _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK
+    _sendfile_compatible = asyncio.constants._SendfileMode.TRY_NATIVE
     _start_tls_compatible = True
 
     @property  # type: ignore[misc]
@@ -88,6 +90,8 @@ class SocketTransport(Endpoint):
         self._paused = False
         self._ended = False  # the peer has ended its side
         self._eof = False  # we have ended ours
+        self._sending_file = False
+        self._room: Any = None  # the future of a file's sender who waits for the kernel to take more
         self._flusher = Flusher(self)
         self._buffered = False  # the protocol has memory of its own to read into
         self._note_socket(sock)
@@ -208,6 +212,8 @@ class SocketTransport(Endpoint):
             data = bytes(data)
         if self._eof:
             raise RuntimeError("Cannot call write() after write_eof()")
+        if self._sending_file:
+            raise RuntimeError("unable to write; sendfile is in progress")
         if len(data) == 0:
             return
         if self._lost:
@@ -227,7 +233,7 @@ class SocketTransport(Endpoint):
         if self._closing or self._eof:
             return
         self._eof = True
-        if not self._out:
+        if not (self._out or self._sending_file):
             self._shut_writing()
 
     def can_write_eof(self) -> bool:
@@ -273,8 +279,11 @@ class SocketTransport(Endpoint):
         self._check_drained(outside)
         if not self._out:
             if self._closing:
+                self._drop_room(None)
                 self._lose(None)
-            elif self._eof:
+            elif self._room is not None and not self._room.done():
+                self._room.set_result(None)
+            elif self._eof and not self._sending_file:
                 self._shut_writing()
 
     def _take_out(self, sent: int) -> bool:
@@ -311,6 +320,50 @@ class SocketTransport(Endpoint):
             # The peer was faster: reading will tell.
             pass
 
+    # -- sending a file (net.sendfile) ---------------------------------------------------------------------------
+
+    def _begin_file(self) -> socket.socket:
+        """Let nobody write until ``_end_file``; returns the socket. Raises RuntimeError if a file is being sent, or
+        none can be.
+        """
+        if self._sending_file:
+            raise RuntimeError("unable to send a file; sendfile is in progress")
+        if self._eof:
+            raise RuntimeError("Cannot call sendfile() after write_eof()")
+        self._sending_file = True
+        if self._out:
+            self._flush(False)
+        return self._sock  # type: ignore[return-value]
+
+    def _room_for_file(self) -> Any:
+        """A future that is done when all that was written has left and the kernel takes more, or with an exception if
+        the connection ends first.
+        """
+        self._room = self._loop.create_future()
+        if self._closing:
+            self._drop_room(None)
+        elif not self._writing:
+            self._loop._poller.add_writer(self._fd, self._flusher)
+            self._writing = True
+        return self._room
+
+    def _drop_room(self, error: BaseException | None) -> None:
+        """The connection has ended: so has whoever sends a file through it."""
+        room = self._room
+        if room is not None and not room.done():
+            if not isinstance(error, ConnectionError):
+                error = ConnectionError("the connection was closed while a file was being sent")
+            room.set_exception(error)
+
+    def _end_file(self) -> None:
+        """Writing goes on."""
+        self._sending_file = False
+        self._room = None
+        if not self._out and not self._closing:
+            self._stop_writing()
+            if self._eof:
+                self._shut_writing()
+
     # -- ending -------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
@@ -320,6 +373,8 @@ class SocketTransport(Endpoint):
         self._closing = True
         self._stop_reading()
         if not self._out:
+            self._stop_writing()
+            self._drop_room(None)
             self._lose(None)
 
     def abort(self) -> None:
@@ -334,6 +389,7 @@ class SocketTransport(Endpoint):
             return
         self._drop_out()
         self._stop_writing()
+        self._drop_room(error)
         self._closing = True
         self._stop_reading()
         self._lose(error)
