@@ -7,7 +7,9 @@ and odd spellings mean what they always mean.
 
 from __future__ import annotations
 
+import operator
 import socket
+from types import NoneType
 from typing import Any
 
 from ..executor import Executor
@@ -54,9 +56,25 @@ class Names(Executor):
         proto: int = 0,
         flags: int = 0,
     ) -> list[AddressInfo]:
-        """The addresses of ``(host, port, ...)`` for sockets of one kind, at least one; OSError if there is none."""
+        """The addresses of ``(host, port, ...)`` for sockets of one kind, at least one; OSError if there is none.
+
+        Flow and scope are the caller's, where they are given: the resolver knows nothing of them. So is a port that
+        can't be, which the C library would cut to sixteen bits: connect and bind say what is wrong with it.
+        """
         host, port = address[:2]
+        if isinstance(host, str) and "\0" in host:
+            # The C library would take what comes before.
+            raise ValueError("embedded null character")
+        if not isinstance(port, (int, str, bytes, NoneType)):
+            port = operator.index(port)
+        given: tuple[Any, ...] = ()
+        if isinstance(port, int) and not 0 <= port <= 65535:
+            given, port = (port,), 0
         found = await self.getaddrinfo(host, port, family=family, type=kind, proto=proto, flags=flags)
         if not found:
             raise OSError(f"getaddrinfo({host!r}) returned empty list")
+        if given or len(address) > 2:
+            found = [
+                (*info[:4], (info[4][0], *(given or info[4][1:2]), *(address[2:] or info[4][2:]))) for info in found
+            ]
         return found

@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from .. import limits
+from .line import WRITE, Turn
 from .sock import SocketCalls
 from .transport import SocketTransport
 
@@ -63,16 +64,21 @@ class Sendfile(SocketCalls):
         self, sock: socket.socket, file: Any, offset: int = 0, count: int | None = None, *, fallback: bool = True
     ) -> int:
         """``sendfile`` through a connected stream socket of the program's own, which must be non-blocking."""
-        self._check_usable(sock)
+        alone = self._may_try(sock, WRITE)
         if sock.type != socket.SOCK_STREAM:
             check_mode(file)
             raise ValueError("only SOCK_STREAM type sockets are supported")
         check_part(file, offset, count)
+        turn = Turn(self, sock, WRITE)
         try:
-            return await send_blocks(sock, lambda: self._writable(sock), file, offset, count)
+            if not alone:
+                await turn.usable()
+            return await send_blocks(sock, turn.usable, file, offset, count)
         except asyncio.SendfileNotAvailableError:
             if not fallback:
                 raise
+        finally:
+            turn.end()
 
         async def send(data: memoryview) -> None:
             await self.sock_sendall(sock, data)

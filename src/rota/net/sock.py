@@ -1,139 +1,177 @@
 """``sock_recv`` and its like: a program's own non-blocking socket, awaited call by call.
 
-Each tries at once and waits for the socket only if it would block. A socket has one reader and one writer at a time.
+Each tries at once and waits for the socket only if it would block, or if others wait for it already: calls for one side
+of a socket stand in line (``net.line``), and reading and writing go on side by side. A call that is cancelled has taken
+nothing from the socket.
+
+A socket that is closed while a call waits says so to nobody: shut it down first, or cancel the call. Otherwise the call
+ends with EBADF when the number of the socket is used again.
 """
 
 from __future__ import annotations
 
 import errno
-import os
 import socket
+from collections.abc import Callable
 from typing import Any
 
-from ..core.handle import Handle
-from .descriptors import Descriptors, replace
 from .dns import Names
+from .line import READ, WRITE, Lines, Turn
 from .tls import check_plain
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
+INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
-class SocketCalls(Descriptors, Names):
-    """Socket calls that wait on the loop. A TLS socket raises TypeError, in debug mode a blocking one ValueError."""
+class SocketCalls(Lines, Names):
+    """Socket calls that wait on the loop. A TLS socket raises TypeError, in debug mode a blocking one ValueError, and
+    the socket of a transport RuntimeError.
+    """
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """At most ``n`` bytes; empty at the end of the stream."""
-        self._check_usable(sock)
-        while True:
+        if self._may_try(sock, READ):
             try:
                 return sock.recv(n)
             except WOULD_BLOCK:
-                await self._readable(sock)
+                pass
+        data: bytes = await self._call_in_turn(sock, READ, sock.recv, n)
+        return data
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Read into ``buf``; how many bytes."""
-        self._check_usable(sock)
-        while True:
+        if self._may_try(sock, READ):
             try:
                 return sock.recv_into(buf)
             except WOULD_BLOCK:
-                await self._readable(sock)
+                pass
+        size: int = await self._call_in_turn(sock, READ, sock.recv_into, buf)
+        return size
 
     async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
         """One datagram and its sender."""
-        self._check_usable(sock)
-        while True:
+        if self._may_try(sock, READ):
             try:
                 return sock.recvfrom(bufsize)
             except WOULD_BLOCK:
-                await self._readable(sock)
+                pass
+        datagram: tuple[bytes, Any] = await self._call_in_turn(sock, READ, sock.recvfrom, bufsize)
+        return datagram
 
     async def sock_recvfrom_into(self, sock: socket.socket, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
         """One datagram into ``buf``; how many bytes, and its sender."""
-        self._check_usable(sock)
-        while True:
+        nbytes = nbytes or len(buf)
+        if self._may_try(sock, READ):
             try:
-                return sock.recvfrom_into(buf, nbytes or len(buf))
+                return sock.recvfrom_into(buf, nbytes)
             except WOULD_BLOCK:
-                await self._readable(sock)
+                pass
+        datagram: tuple[int, Any] = await self._call_in_turn(sock, READ, sock.recvfrom_into, buf, nbytes)
+        return datagram
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
         """Send all of ``data``. When this raises, nobody knows how much has left."""
-        self._check_usable(sock)
-        rest = memoryview(data).cast("B")
-        while rest:
+        sent = 0
+        if self._may_try(sock, WRITE):
             try:
-                rest = rest[sock.send(rest) :]
+                sent = sock.send(data)
             except WOULD_BLOCK:
-                await self._writable(sock)
+                pass
+        if sent == len(data) and type(data) is bytes:
+            return
+        rest = memoryview(data).cast("B")[sent:]
+        if not rest:
+            return
+        turn = Turn(self, sock, WRITE)
+        try:
+            while rest:
+                await turn.usable()
+                try:
+                    rest = rest[sock.send(rest) :]
+                except WOULD_BLOCK:
+                    pass
+        finally:
+            turn.end()
 
     async def sock_sendto(self, sock: socket.socket, data: Any, address: Any) -> int:
         """Send one datagram; how many bytes."""
-        self._check_usable(sock)
-        while True:
+        if self._may_try(sock, WRITE):
             try:
                 return sock.sendto(data, address)
             except WOULD_BLOCK:
-                await self._writable(sock)
+                pass
+        sent: int = await self._call_in_turn(sock, WRITE, sock.sendto, data, address)
+        return sent
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Connect; a host name is looked up first."""
-        self._check_usable(sock)
-        if sock.family in (socket.AF_INET, socket.AF_INET6):
-            found = await self.getaddrinfo(*address[:2], family=sock.family, type=sock.type, proto=sock.proto)
-            if not found:
-                raise OSError(f"getaddrinfo({address[0]!r}) returned empty list")
-            # Flow and scope are the caller's, where they were given; the resolver knows nothing of them.
-            address = (*found[0][4][:2], *address[2:]) if len(address) > 2 else found[0][4]
-        try:
-            sock.connect(address)
+        alone = self._may_try(sock, WRITE)
+        if sock.family in INTERNET:
+            found = await self._resolve(address, family=sock.family, kind=sock.type, proto=sock.proto)
+            address = found[0][4]
+            alone = sock.fileno() not in self._lines[WRITE]
+        if alone and begin_connect(sock, address):
             return
-        except WOULD_BLOCK as error:
-            if sock.family == getattr(socket, "AF_UNIX", None) and error.errno == errno.EAGAIN:
-                # Not under way, as it would be for TCP: the server's queue is full.
-                raise
-        await self._writable(sock)
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code != 0:
-            raise OSError(code, f"Connect call failed {address} ({os.strerror(code)})")
+        turn = Turn(self, sock, WRITE)
+        try:
+            if not alone:
+                await turn.usable()
+                if begin_connect(sock, address):
+                    return
+            await turn.usable()
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code != 0:
+                raise OSError(code, f"Connect call failed {address}")
+        finally:
+            turn.end()
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         """A connection, non-blocking, and its peer's address."""
-        self._check_usable(sock)
-        while True:
+        if self._may_try(sock, READ):
             try:
-                connection, address = sock.accept()
+                return accept(sock)
             except WOULD_BLOCK:
-                await self._readable(sock)
-            else:
-                connection.setblocking(False)
-                return connection, address
+                pass
+        accepted: tuple[socket.socket, Any] = await self._call_in_turn(sock, READ, accept, sock)
+        return accepted
 
-    async def _readable(self, sock: socket.socket) -> None:
-        await self._wait_for(sock.fileno(), 0, self._poller.add_reader, self._poller.remove_reader)
-
-    async def _writable(self, sock: socket.socket) -> None:
-        await self._wait_for(sock.fileno(), 1, self._poller.add_writer, self._poller.remove_writer)
-
-    async def _wait_for(self, fd: int, side: int, add: Any, remove: Any) -> None:
-        """Wait until ``fd`` can be used, and leave nothing with the poller, cancelled or not."""
-        self._check_free(fd)
-        usable = self.create_future()
-        handle = Handle(finish, (usable,), self)
-        replace(add(fd, handle))
+    async def _call_in_turn(self, sock: socket.socket, side: int, call: Callable[..., Any], *args: Any) -> Any:
+        """``call(*args)``, which would block, once it does not and those who came before are done."""
+        turn = Turn(self, sock, side)
         try:
-            await usable
+            while True:
+                await turn.usable()
+                try:
+                    return call(*args)
+                except WOULD_BLOCK:
+                    pass
         finally:
-            # Unless another call has taken over meanwhile.
-            if self._poller.who_waits(fd)[side] is handle:
-                remove(fd)
+            turn.end()
 
-    def _check_usable(self, sock: socket.socket) -> None:
+    def _may_try(self, sock: socket.socket, side: int) -> bool:
+        """Does nobody wait for this side of ``sock``? Raises what the class says."""
         check_plain(sock)
         if self.get_debug() and sock.gettimeout() != 0:
             raise ValueError("the socket must be non-blocking")
+        fd = sock.fileno()
+        self._check_free(fd)
+        return fd not in self._lines[side]
 
 
-def finish(future: Any) -> None:
-    if not future.done():
-        future.set_result(None)
+def accept(sock: socket.socket) -> tuple[socket.socket, Any]:
+    """A connection, non-blocking, and its peer's address."""
+    connection, address = sock.accept()
+    connection.setblocking(False)
+    return connection, address
+
+
+def begin_connect(sock: socket.socket, address: Any) -> bool:
+    """Begin to connect. True if that was all. Raises OSError."""
+    try:
+        sock.connect(address)
+    except WOULD_BLOCK as error:
+        if sock.family == getattr(socket, "AF_UNIX", None) and error.errno == errno.EAGAIN:
+            # Not under way, as it would be for TCP: the server's queue is full.
+            raise
+        return False
+    return True
