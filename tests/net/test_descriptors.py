@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 
 import pytest
 
@@ -213,6 +214,41 @@ def test_the_file_of_a_transport_is_refused(run_real, pair):
         await protocol.lost
         await turns(3)
         assert loop.remove_reader(fd) is False
+
+    run_real(main())
+
+
+def test_the_file_of_a_transport_that_does_not_read_is_refused(run_real, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_connection(Recorder, sock=pair[0])
+        transport.pause_reading()
+        for call in (loop.add_reader, loop.add_writer):
+            with pytest.raises(RuntimeError, match=f"^File descriptor {pair[0].fileno()} is used by transport <"):
+                call(pair[0].fileno(), print)
+        for call in (loop.remove_reader, loop.remove_writer):
+            with pytest.raises(RuntimeError, match=f"^File descriptor {pair[0].fileno()} is used by transport <"):
+                call(pair[0].fileno())
+        fd = pair[0].fileno()
+        transport.close()
+        await protocol.lost
+        await turns(3)
+        assert loop.remove_reader(fd) is False
+
+    run_real(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio makes two transports of one socket before Python 3.12")
+def test_the_socket_of_a_transport_gets_no_second_one(run_real, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_connection(Recorder, sock=pair[0])
+        with pytest.raises(RuntimeError, match="is used by transport <"):
+            await loop.create_connection(Recorder, sock=pair[0])
+        pair[1].send(b"x")
+        await until(lambda: protocol.data == b"x")
+        transport.close()
+        await protocol.lost
 
     run_real(main())
 

@@ -132,7 +132,7 @@ def test_connect_to_nobody_is_refused(run_real):
             address = reserved.getsockname()
             with pytest.raises(ConnectionRefusedError) as raised:
                 await asyncio.get_running_loop().sock_connect(client, address)
-            assert str(raised.value).startswith(f"[Errno {errno.ECONNREFUSED}] Connect call failed {address}")
+            assert str(raised.value) == f"[Errno {errno.ECONNREFUSED}] Connect call failed {address}"
 
     run_real(main())
 
@@ -303,5 +303,79 @@ def test_a_thread_on_the_other_side(run_real, pair):
             await loop.sock_sendall(pair[0], b"ping %d" % number)
             assert await loop.sock_recv(pair[0], 100) == b"PING %d" % number
         thread.join()
+
+    run_real(main())
+
+
+def test_connect_to_ipv6_keeps_flow_and_scope(run_real):
+    async def main():
+        with socket.socket(socket.AF_INET6) as client:
+            client.setblocking(False)
+            try:
+                client.bind(("::1", 0))
+            except OSError:
+                pytest.skip("this machine has no IPv6")
+            with pytest.raises(ConnectionRefusedError) as raised:
+                await asyncio.get_running_loop().sock_connect(client, ("::1", 1, 0, 1))
+            assert "('::1', 1, 0, 1)" in str(raised.value)
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", ("127.0.0.1",), 5, None])
+def test_connect_to_what_is_no_address(run_real, address):
+    async def main():
+        with socket.socket() as client:
+            client.setblocking(False)
+            with pytest.raises((TypeError, ValueError)):
+                await asyncio.get_running_loop().sock_connect(client, address)
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("port", [-1, 65536, 70000])
+def test_a_port_that_cannot_be(run_real, port):
+    """The C library's resolver takes 70000 for 4464."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with socket.socket() as client:
+            client.setblocking(False)
+            with pytest.raises(OverflowError, match="port must be 0-65535"):
+                await loop.sock_connect(client, ("127.0.0.1", port))
+        with pytest.raises(OverflowError, match="port must be 0-65535"):
+            await loop.create_connection(Recorder, "127.0.0.1", port)
+        with pytest.raises(OverflowError, match="port must be 0-65535"):
+            await loop.create_server(Recorder, "127.0.0.1", port)
+
+    run_real(main())
+
+
+def test_a_host_with_a_null_character(run_real):
+    """The C library would connect to what comes before it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with pytest.raises(ValueError, match=r"^embedded null character$"):
+            await loop.create_connection(Recorder, "127.0.0.1\0.evil", 80)
+        with pytest.raises(ValueError, match=r"^embedded null character$"):
+            await loop.create_server(Recorder, "127.0.0.1\0.evil", 0)
+
+    run_real(main())
+
+
+class Number:
+    """An integer of another library."""
+
+    def __index__(self):
+        return 1
+
+    __int__ = __index__
+
+
+def test_a_port_of_another_library(run_real):
+    async def main():
+        with pytest.raises(ConnectionRefusedError, match=r"\('127.0.0.1', 1\)"):
+            await asyncio.get_running_loop().create_connection(Recorder, "127.0.0.1", Number())
 
     run_real(main())

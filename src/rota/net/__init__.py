@@ -14,7 +14,9 @@
 ``pipe``        pipes, FIFOs and terminals
 ``sendfile``    files to sockets, copied by the kernel
 ``sock``        a program's own socket, awaited call by call
+``line``        those who wait for one side of such a socket
 ``descriptors`` a program's own file descriptors, with callbacks
+``eyeballs``    several connects at once
 ``dns``         names to addresses
 ``syscalls``    the few system calls that are made from C, with the same in plain Python
 =============== ==========================================================================

@@ -7,12 +7,12 @@ import functools
 import itertools
 import socket
 import ssl as ssl_module
-from asyncio import staggered
 from collections.abc import Callable
 from typing import Any
 
 from .binding import bind_all, bind_first
 from .dns import AddressInfo
+from .eyeballs import race
 from .server import Server, no_delay
 from .sock import SocketCalls
 from .tls import check_plain, check_timeouts, context_of, tls_protocol
@@ -103,13 +103,10 @@ class Tcp(SocketCalls):
                     continue
         else:
             try:
-                sock, _, _ = await staggered.staggered_race(
-                    [functools.partial(attempt, address) for address in found],
-                    delay,
-                    loop=self,  # type: ignore[arg-type]
-                )
+                attempts = [functools.partial(attempt, address) for address in found]
+                sock = await race(attempts, delay, self)  # type: ignore[arg-type]
             finally:
-                # The race forgets what it has when it is cancelled, and a second winner.
+                # There may be two who have succeeded, and the race may have been cancelled since.
                 for other in opened:
                     if other is not sock:
                         other.close()
@@ -166,6 +163,7 @@ class Tcp(SocketCalls):
 
         If there is to be none, the socket is closed if it is ``ours``: one that the program brought stays its own.
         """
+        self._check_free(sock.fileno())
         sock.setblocking(False)
         waiter = self.create_future()
         try:
@@ -250,7 +248,7 @@ class Tcp(SocketCalls):
             if sock is not None:
                 raise ValueError("host/port and sock can not be specified at the same time")
             hosts = [None] if host in ("", None) else [host] if isinstance(host, (str, bytes)) else list(host)
-            found = [await self._resolve((name, port), family=family, flags=flags) for name in hosts]
+            found = await asyncio.gather(*[self._resolve((name, port), family=family, flags=flags) for name in hosts])
             addresses = list(dict.fromkeys(itertools.chain.from_iterable(found)))
             sockets = bind_all(addresses, reuse_address, reuse_port, keep_alive)
         elif sock is None:

@@ -55,6 +55,7 @@ class Datagrams(SocketCalls):
                 reuse_port=reuse_port,
                 allow_broadcast=allow_broadcast,
             )
+            self._check_free(sock.fileno())
             sock.setblocking(False)
         else:
             candidates = await self._candidates(local_addr, remote_addr, family, proto, flags)
