@@ -6,6 +6,7 @@
 ``endpoint``    what all transports share
 ``transport``   bytes between a stream socket and a protocol
 ``datagram``    datagrams between a socket and a protocol
+``streams``     connections that a program reads and writes; ``reader`` what came and was not read, ``flow`` the rest
 ``tcp, unix``   connect and listen
 ``udp``         datagram endpoints
 ``binding``     local addresses

@@ -25,4 +25,4 @@ cdef class WriterCore:
     cpdef bint _flows(self) except -1
 
 
-cpdef finish(future, error)
+cdef finish(future, error)

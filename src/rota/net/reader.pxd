@@ -34,15 +34,15 @@ cdef class ReaderCore:
 
     cpdef _maybe_resume_transport(self)
 
-    cpdef take_some(self, Py_ssize_t size)
+    cpdef _take_some(self, Py_ssize_t size)
 
-    cpdef take_exactly(self, Py_ssize_t size)
+    cpdef _take_exactly(self, Py_ssize_t size)
 
     @cython.locals(begin=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, found=Py_ssize_t)
-    cpdef take_until(self, separators, Py_ssize_t searched)
+    cpdef _take_until(self, separators, Py_ssize_t searched)
 
     @cython.locals(begin=Py_ssize_t, found=Py_ssize_t)
-    cpdef take_line(self, Py_ssize_t searched)
+    cpdef _take_line(self, Py_ssize_t searched)
 
     @cython.locals(found=Py_ssize_t)
     cdef Py_ssize_t _find(self, separator, Py_ssize_t begin) except -2

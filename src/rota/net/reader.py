@@ -1,7 +1,8 @@
 """What came on a stream and was not read yet, and whoever waits for more.
 
 :class:`ReaderCore` is the compiled half of ``net.streams.StreamReader``, which adds the methods that are awaited. Each
-``take_`` method says what a read gets of what is here now; a read that gets nothing awaits ``_arrival`` and asks again.
+``_take_`` method says what a read gets of what is here now; a read that gets nothing awaits ``_arrival`` and asks
+again.
 
 Bytes are kept as they came. The first piece is held by reference, and a read that wants all of it is handed that very
 object; a read that wants less cuts it out and moves ``_offset``. Only what comes on top of something unread is copied
@@ -59,7 +60,7 @@ class ReaderCore:
         self._position = 0
         self._searched = 0
         self._eof = False
-        self._exception: BaseException | None = None
+        self._exception: Any = None
         self._waiter: Any = None
         self._transport: Any = None  # None, too, for one that can't be paused
         self._paused = False  # we have paused the transport
@@ -71,7 +72,7 @@ class ReaderCore:
         assert self._transport is None, "Transport already set"
         self._transport = transport
 
-    def feed_data(self, data: bytes | bytearray | memoryview) -> None:
+    def feed_data(self, data: Any) -> None:
         """``data`` has come. Above twice the limit unread, the transport is paused."""
         assert not self._eof, "feed_data after feed_eof"
         if not data:
@@ -79,7 +80,7 @@ class ReaderCore:
         if self._unread:
             self._pile(data)
         else:
-            self._piece = data if type(data) is bytes else bytes(data)
+            self._piece = data if type(data) is bytes else bytes(memoryview(data))
             self._unread = len(self._piece)
         if self._waiter is not None:
             self._wakeup_waiter()
@@ -107,7 +108,7 @@ class ReaderCore:
         if waiter is not None and not waiter.done():
             waiter.set_exception(exc)
 
-    def exception(self) -> BaseException | None:
+    def exception(self) -> Any:
         """What broke the connection, or None."""
         return self._exception
 
@@ -139,13 +140,13 @@ class ReaderCore:
 
     # -- what a read gets now ------------------------------------------------------------------------------------
 
-    def take_some(self, size: int) -> bytes | None:
+    def _take_some(self, size: int) -> bytes | None:
         """At most ``size`` bytes, none of them only at the end of the stream; None when there are none yet."""
         if self._unread == 0 and size != 0:
             return b"" if self._eof else None
         return self._take(min(size, self._unread))
 
-    def take_exactly(self, size: int) -> bytes | None:
+    def _take_exactly(self, size: int) -> bytes | None:
         """``size`` bytes, or None when there are fewer yet. Raises IncompleteReadError at the end of the stream."""
         if self._unread >= size:
             return self._take(size)
@@ -153,7 +154,7 @@ class ReaderCore:
             raise IncompleteReadError(self._take(self._unread), size)
         return None
 
-    def take_until(self, separators: Any, searched: int) -> bytes | None:
+    def _take_until(self, separators: Any, searched: int) -> bytes | None:
         """What ends with one of ``separators``, which are sorted by their lengths: the match that ends first.
 
         None when there is none yet: ``_searched`` then says what to give as ``searched`` the next time, at first 0, so
@@ -180,8 +181,8 @@ class ReaderCore:
         self._searched = self._position + begin
         return None
 
-    def take_line(self, searched: int) -> bytes | None:
-        r"""A line with its ``b"\n"``, or what comes last without one; None and ``searched`` as in ``take_until``.
+    def _take_line(self, searched: int) -> bytes | None:
+        r"""A line with its ``b"\n"``, or what comes last without one; None and ``searched`` as in ``_take_until``.
 
         Raises ValueError for a line longer than the limit, which is dropped: all of it if it has ended, or what has
         come.
@@ -272,7 +273,7 @@ class Arrival:
     _reader: ReaderCore | None
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self  # type: ignore[return-value]
+        return self
 
     def __iter__(self) -> Arrival:
         return self

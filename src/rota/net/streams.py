@@ -48,7 +48,7 @@ class StreamReader(ReaderCore, asyncio.StreamReader):
             while block := await self.read(self._limit):
                 blocks.append(block)
             return b"".join(blocks)
-        while (data := self.take_some(n)) is None:
+        while (data := self._take_some(n)) is None:
             await self._arrival("read")
         return data
 
@@ -58,11 +58,11 @@ class StreamReader(ReaderCore, asyncio.StreamReader):
             raise ValueError("readexactly size can not be less than zero")
         if self._exception is not None:
             raise self._exception
-        while (data := self.take_exactly(n)) is None:
+        while (data := self._take_exactly(n)) is None:
             await self._arrival("readexactly")
         return data
 
-    async def readuntil(self, separator: bytes | tuple[bytes, ...] = b"\n") -> bytes:
+    async def readuntil(self, separator: Any = b"\n") -> bytes:
         """All up to and with ``separator``, or with the one of several that comes first.
 
         Raises IncompleteReadError, which has what there was, when the end comes before, and LimitOverrunError when
@@ -76,7 +76,7 @@ class StreamReader(ReaderCore, asyncio.StreamReader):
         if self._exception is not None:
             raise self._exception
         searched = 0
-        while (data := self.take_until(separators, searched)) is None:
+        while (data := self._take_until(separators, searched)) is None:
             searched = self._searched
             await self._arrival("readuntil")
         return data
@@ -89,7 +89,7 @@ class StreamReader(ReaderCore, asyncio.StreamReader):
         if self._exception is not None:
             raise self._exception
         searched = 0
-        while (line := self.take_line(searched)) is None:
+        while (line := self._take_line(searched)) is None:
             searched = self._searched
             await self._arrival("readuntil")
         return line
@@ -98,7 +98,7 @@ class StreamReader(ReaderCore, asyncio.StreamReader):
         if self._exception is not None:
             raise self._exception
         searched = 0
-        while (line := self.take_line(searched)) is None:
+        while (line := self._take_line(searched)) is None:
             searched = self._searched
             await self._arrival("readuntil")
         if not line:
@@ -106,7 +106,7 @@ class StreamReader(ReaderCore, asyncio.StreamReader):
         return line
 
     @property
-    def _buffer(self) -> bytes:  # type: ignore[override]
+    def _buffer(self) -> bytes:
         """What is unread: a copy, since it is kept in another way than asyncio's."""
         return self._peek()
 
@@ -193,6 +193,10 @@ class StreamWriter(WriterCore, asyncio.StreamWriter):
         )
         self._transport = transport
         protocol._replace_transport(transport)
+        if self._reader is not None:
+            # asyncio's goes on pausing the transport underneath, behind the back of TLS.
+            self._reader._transport = transport
+            self._reader._paused = False
 
     def __repr__(self) -> str:
         words = [type(self).__name__, f"transport={self._transport!r}"]
@@ -215,7 +219,7 @@ class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol):
     """The protocol between a transport and a stream.
 
     ``client_connected_cb(reader, writer)``, a function or a coroutine function, is called when the connection is open.
-    The reader is referred to weakly: a program that lets go of a stream isn't kept from losing it by its own connection.
+    It refers to the reader weakly: what comes for a reader that nobody holds any more is dropped.
     """
 
     _source_traceback: Any = None
@@ -237,6 +241,10 @@ class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol):
         self._reject_connection = False
         self._task: Any = None
         self._transport: Any = None
+
+    @property
+    def _stream_reader(self) -> Any:
+        return None if self._stream_reader_wr is None else self._stream_reader_wr()
 
     def connection_made(self, transport: Any) -> None:
         if self._reject_connection:
