@@ -44,6 +44,12 @@ def new_virtual_loop(kind: str) -> Callable[[], asyncio.AbstractEventLoop]:
     return KINDS[kind][1]
 
 
+@pytest.fixture(params=["rota's streams", "asyncio's streams"])
+def streams(request: pytest.FixtureRequest) -> Any:
+    """Whose streams: what has ``open_connection`` and its like. Each of them runs on each kind of loop."""
+    return rota if request.param == "rota's streams" else asyncio
+
+
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     """Two connected non-blocking sockets: give the first to the loop and hold the second."""

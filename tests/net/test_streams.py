@@ -1,4 +1,4 @@
-"""asyncio's streams on the loop's transports."""
+"""Streams over a wire: rota's and asyncio's, on every loop."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ import random
 
 import pytest
 
-import rota
-
 from .recorder import turns
 
 
 @contextlib.asynccontextmanager
-async def serving(client_connected):
+async def serving(streams, client_connected):
     """An address where ``client_connected(reader, writer)`` serves; afterwards its connections are over."""
     tasks = set()
 
@@ -28,7 +26,7 @@ async def serving(client_connected):
             with contextlib.suppress(ConnectionError):
                 await writer.wait_closed()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await streams.start_server(serve, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()
     finally:
@@ -48,10 +46,10 @@ async def finish(writer):
     await writer.wait_closed()
 
 
-def test_what_is_sent_comes_back(run_real):
+def test_what_is_sent_comes_back(run_real, streams):
     async def main():
-        async with serving(echo) as address:
-            reader, writer = await asyncio.open_connection(*address)
+        async with serving(streams, echo) as address:
+            reader, writer = await streams.open_connection(*address)
             for size in (1, 100, 5000):
                 writer.write(b"x" * size)
                 await writer.drain()
@@ -66,24 +64,7 @@ def test_what_is_sent_comes_back(run_real):
     run_real(main())
 
 
-def test_rotas_own_names_are_the_same_streams(run_real):
-    async def main():
-        async def once(reader, writer):
-            writer.write((await reader.readline()).upper())
-            writer.close()
-
-        server = await rota.start_server(once, "127.0.0.1", 0)
-        reader, writer = await rota.open_connection(*server.sockets[0].getsockname())
-        writer.write(b"hello\n")
-        assert await reader.read() == b"HELLO\n"
-        await finish(writer)
-        server.close()
-        await server.wait_closed()
-
-    run_real(main())
-
-
-def test_ten_megabytes_go_both_ways_at_once(run_real):
+def test_ten_megabytes_go_both_ways_at_once(run_real, streams):
     """With back pressure: neither side keeps much more than the high-water mark."""
     data = random.Random(1).randbytes(10 << 20)
     most = 0
@@ -107,8 +88,8 @@ def test_ten_megabytes_go_both_ways_at_once(run_real):
         assert digest == hashlib.blake2b(data).digest()
 
     async def main():
-        async with serving(both) as address:
-            reader, writer = await asyncio.open_connection(*address)
+        async with serving(streams, both) as address:
+            reader, writer = await streams.open_connection(*address)
             await both(reader, writer)
             await finish(writer)
         assert most <= 64 * 1024 + 30_000
@@ -116,11 +97,11 @@ def test_ten_megabytes_go_both_ways_at_once(run_real):
     run_real(main())
 
 
-def test_a_reader_that_does_not_read_stops_the_sender(run_real, pair):
+def test_a_reader_that_does_not_read_stops_the_sender(run_real, streams, pair):
     async def main():
         ours, theirs = pair
-        reader, answer = await asyncio.open_connection(sock=ours, limit=1000)
-        _, writer = await asyncio.open_connection(sock=theirs)
+        reader, answer = await streams.open_connection(sock=ours, limit=1000)
+        _, writer = await streams.open_connection(sock=theirs)
         writer.write(bytes(5_000_000))
         drained = asyncio.ensure_future(writer.drain())
         await turns(200)
@@ -135,14 +116,14 @@ def test_a_reader_that_does_not_read_stops_the_sender(run_real, pair):
     run_real(main())
 
 
-def test_one_side_ends_and_the_other_goes_on(run_real):
+def test_one_side_ends_and_the_other_goes_on(run_real, streams):
     async def count(reader, writer):
         writer.write(b"%d" % len(await reader.read()))
         await writer.drain()
 
     async def main():
-        async with serving(count) as address:
-            reader, writer = await asyncio.open_connection(*address)
+        async with serving(streams, count) as address:
+            reader, writer = await streams.open_connection(*address)
             writer.write(bytes(123_456))
             writer.write_eof()
             assert await reader.read() == b"123456"
@@ -151,7 +132,7 @@ def test_one_side_ends_and_the_other_goes_on(run_real):
     run_real(main())
 
 
-def test_the_server_ends_its_side_first(run_real):
+def test_the_server_ends_its_side_first(run_real, streams):
     heard = []
 
     async def talk_then_listen(reader, writer):
@@ -160,8 +141,8 @@ def test_the_server_ends_its_side_first(run_real):
         heard.append(await reader.read())
 
     async def main():
-        async with serving(talk_then_listen) as address:
-            reader, writer = await asyncio.open_connection(*address)
+        async with serving(streams, talk_then_listen) as address:
+            reader, writer = await streams.open_connection(*address)
             assert await reader.read() == b"talk"
             writer.write(b"answer")
             writer.write_eof()
@@ -171,10 +152,10 @@ def test_the_server_ends_its_side_first(run_real):
     run_real(main())
 
 
-def test_readuntil_and_its_errors(run_real, pair):
+def test_readuntil_and_its_errors(run_real, streams, pair):
     async def main():
         ours, theirs = pair
-        reader, writer = await asyncio.open_connection(sock=ours, limit=16)
+        reader, writer = await streams.open_connection(sock=ours, limit=16)
         theirs.send(b"one;two")
         assert await reader.readuntil(b";") == b"one;"
         theirs.send(b"x" * 40)
@@ -192,10 +173,10 @@ def test_readuntil_and_its_errors(run_real, pair):
     run_real(main())
 
 
-def test_drain_raises_what_ended_the_connection(run_real, pair):
+def test_drain_raises_what_ended_the_connection(run_real, streams, pair):
     async def main():
         ours, theirs = pair
-        _, writer = await asyncio.open_connection(sock=ours)
+        _, writer = await streams.open_connection(sock=ours)
         writer.write(bytes(5_000_000))
         draining = asyncio.ensure_future(writer.drain())
         await turns()
@@ -211,10 +192,10 @@ def test_drain_raises_what_ended_the_connection(run_real, pair):
     run_real(main())
 
 
-def test_a_read_that_is_cancelled_loses_nothing(run_real, pair):
+def test_a_read_that_is_cancelled_loses_nothing(run_real, streams, pair):
     async def main():
         ours, theirs = pair
-        reader, writer = await asyncio.open_connection(sock=ours)
+        reader, writer = await streams.open_connection(sock=ours)
         reading = asyncio.ensure_future(reader.readexactly(4))
         theirs.send(b"12")
         await turns()
@@ -228,9 +209,9 @@ def test_a_read_that_is_cancelled_loses_nothing(run_real, pair):
     run_real(main())
 
 
-def test_many_clients_at_once(run_real):
+def test_many_clients_at_once(run_real, streams):
     async def client(address, number):
-        reader, writer = await asyncio.open_connection(*address)
+        reader, writer = await streams.open_connection(*address)
         for step in range(5):
             writer.write(b"%d/%d\n" % (number, step))
             assert await reader.readline() == b"%d/%d\n" % (number, step)
@@ -238,7 +219,7 @@ def test_many_clients_at_once(run_real):
         return number
 
     async def main():
-        async with serving(echo) as address:
+        async with serving(streams, echo) as address:
             found = await asyncio.gather(*[client(address, number) for number in range(50)])
         assert found == list(range(50))
 
