@@ -570,7 +570,9 @@ def test_signatures_are_asyncios():
             if inspect.isfunction(theirs) and not method.startswith("_"):
                 ours = getattr(getattr(rota, name), method)
                 if inspect.isfunction(ours) and method != "start_tls":  # whose keywords grow with the versions
-                    assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), method
+                    assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), (
+                        method
+                    )
     for name in ("open_connection", "start_server", "open_unix_connection", "start_unix_server"):
         ours, theirs = (inspect.signature(getattr(library, name)) for library in (rota, asyncio))
         assert list(ours.parameters) == list(theirs.parameters)
