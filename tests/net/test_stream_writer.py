@@ -20,6 +20,12 @@ async def finish(writer):
     await writer.wait_closed()
 
 
+async def write_for_ever(writer):
+    while True:
+        writer.write(b"x" * 1000)
+        await writer.drain()
+
+
 # -- writing -------------------------------------------------------------------------------------------------------
 
 
@@ -82,10 +88,8 @@ def test_drain_raises_that_the_connection_is_closed(run_real, streams, pair):
     async def main():
         _, writer = await streams.open_connection(sock=pair[0])
         writer.close()
-        with pytest.raises(ConnectionResetError, match="^Connection lost$"):
-            while True:
-                writer.write(b"x")
-                await writer.drain()
+        with pytest.raises(ConnectionResetError, match=r"^Connection lost$"):
+            await write_for_ever(writer)
         await writer.wait_closed()
 
     run_real(main())
@@ -97,9 +101,7 @@ def test_a_stubborn_writer_hears_that_the_peer_has_gone(run_real, streams):
             _, writer = await streams.open_connection(*listener.getsockname())
             listener.accept()[0].close()
             with pytest.raises(ConnectionError):
-                while True:
-                    writer.write(b"x" * 1000)
-                    await writer.drain()
+                await write_for_ever(writer)
             with pytest.raises(ConnectionError):
                 await finish(writer)
 
@@ -201,7 +203,6 @@ def test_a_writer_that_is_forgotten_closes_and_says_so(run_real, streams, pair):
         reader, writer = await streams.open_connection(sock=ours)
         with pytest.warns(ResourceWarning, match=r"^unclosed <StreamWriter transport=.* reader=<StreamReader"):
             del writer
-            gc.collect()
         assert await reader.read() == b""
         await turns()
         theirs.setblocking(True)
@@ -215,12 +216,11 @@ def test_a_writer_that_outlives_its_loop_says_so(new_loop, streams, pair):
     _, writer = loop.run_until_complete(streams.open_connection(sock=pair[0]))
     transport = writer.transport
     loop.close()
-    with pytest.warns(ResourceWarning, match="^loop is closed$"):
+    with pytest.warns(ResourceWarning, match=r"^loop is closed$"):
         del writer
-        gc.collect()
     # Nobody else can close its socket now.
-    with pytest.warns(ResourceWarning, match="^unclosed transport"):
-        del transport, _
+    del transport, _
+    with pytest.warns(ResourceWarning, match=r"^unclosed transport"):
         gc.collect()
 
 
@@ -257,7 +257,8 @@ async def connect_once(streams, serve, **kwargs):
 
 def test_a_plain_function_may_serve(run_real, streams):
     def serve(reader, writer):
-        assert type(reader) is streams.StreamReader and type(writer) is streams.StreamWriter
+        assert type(reader) is streams.StreamReader
+        assert type(writer) is streams.StreamWriter
         assert reader._limit == 77
         writer.write(b"served")
         writer.close()
