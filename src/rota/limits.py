@@ -81,6 +81,12 @@ SOCK_FILE_READ = 256 * 1024
 #: The longest line that a stream reads, and half of what it keeps unread, as in asyncio.
 STREAM_LIMIT = 64 * 1024
 
+#: What a stream has unread is kept in the pieces in which it came, more than this many of them ...
+STREAM_PIECES = 64
+
+#: ... only if they are longer than this on average: the object around a piece is some 40 bytes.
+STREAM_PIECE = 512
+
 # -- debugging --------------------------------------------------------------------------------------------------
 
 #: In debug mode, a callback that holds the loop longer than this is logged, as in asyncio.

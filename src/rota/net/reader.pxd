@@ -3,17 +3,19 @@ cimport cython
 from ..core cimport native
 from ..core.future cimport Future
 
-cdef object IncompleteReadError, LimitOverrunError
+cdef object IncompleteReadError, LimitOverrunError, deque
 cdef int FINISHED
 cdef int PENDING
+cdef Py_ssize_t PIECE
+cdef Py_ssize_t PIECES
 
 
 cdef class ReaderCore:
-    cdef bytearray _backlog
     cdef public bint _eof
     cdef public object _exception
     cdef public Py_ssize_t _limit
     cdef public object _loop
+    cdef object _more
     cdef Py_ssize_t _offset
     cdef public bint _paused
     cdef bytes _piece
@@ -23,9 +25,10 @@ cdef class ReaderCore:
     cdef readonly Py_ssize_t _unread
     cdef public object _waiter
 
+    @cython.locals(piece=bytes)
     cpdef feed_data(self, data)
 
-    cdef _pile(self, data)
+    cdef _pile(self, bytes piece)
 
     @cython.locals(future=Future)
     cpdef _wakeup_waiter(self)
@@ -47,8 +50,16 @@ cdef class ReaderCore:
     @cython.locals(found=Py_ssize_t)
     cdef Py_ssize_t _find(self, separator, Py_ssize_t begin) except -2
 
-    @cython.locals(data=bytes)
+    @cython.locals(at=Py_ssize_t, parts=list, piece=bytes)
+    cpdef bytes _peek(self, Py_ssize_t begin)
+
+    cdef _join(self)
+
+    @cython.locals(data=bytes, parts=list)
     cdef bytes _take(self, Py_ssize_t size)
+
+    @cython.locals(data=bytes)
+    cdef bytes _take_part(self, Py_ssize_t size)
 
     @cython.locals(arrival=Arrival)
     cpdef Arrival _arrival(self, name)

@@ -4,14 +4,13 @@
 ``_take_`` method says what a read gets of what is here now; a read that gets nothing awaits ``_arrival`` and asks
 again.
 
-Bytes are kept as they came. The first piece is held by reference, and a read that wants all of it is handed that very
-object; a read that wants less cuts it out and moves ``_offset``. Only what comes on top of something unread is copied
-together, once, into ``_backlog``.
+Bytes are kept in the pieces in which they came. A read that wants all of a piece is handed that very object, one that
+wants less cuts it out, and one that wants more joins the pieces, once.
 
 ============== ======================================================================
-``_piece``     one piece as it came, read up to ``_offset``; empty while ``_backlog`` is there
-``_backlog``   all that is unread, or None
-``_unread``    how many bytes that is, in either
+``_piece``     the first piece, read up to ``_offset``; empty when all has been read
+``_more``      the pieces after it; None until there is one
+``_unread``    how many bytes there are in all
 ``_position``  how many bytes of the stream have been read
 ``_searched``  the position up to which the last search in vain found that no match begins
 ``_waiter``    the future that the reader who waits awaits, or None
@@ -21,23 +20,28 @@ together, once, into ``_backlog``.
 from __future__ import annotations
 
 from asyncio.exceptions import IncompleteReadError, LimitOverrunError
+from collections import deque
 from collections.abc import Generator
 from typing import Any
 
+from .. import limits
 from ..core import native
 from ..core.future import Future
 from ..core.states import FINISHED, PENDING
+
+PIECES = limits.STREAM_PIECES
+PIECE = limits.STREAM_PIECE
 
 
 class ReaderCore:
     """The unread part of a stream, with asyncio's rules for its limit and its errors."""
 
     __slots__ = (
-        "_backlog",
         "_eof",
         "_exception",
         "_limit",
         "_loop",
+        "_more",
         "_offset",
         "_paused",
         "_piece",
@@ -55,7 +59,7 @@ class ReaderCore:
         self._loop = loop
         self._piece = b""
         self._offset = 0
-        self._backlog: bytearray | None = None
+        self._more: deque[bytes] | None = None
         self._unread = 0
         self._position = 0
         self._searched = 0
@@ -77,24 +81,24 @@ class ReaderCore:
         assert not self._eof, "feed_data after feed_eof"
         if not data:
             return
-        if self._unread:
-            self._pile(data)
+        piece = data if type(data) is bytes else bytes(memoryview(data))
+        self._unread += len(piece)
+        if self._piece:
+            self._pile(piece)
         else:
-            self._piece = data if type(data) is bytes else bytes(memoryview(data))
-            self._unread = len(self._piece)
+            self._piece = piece
         if self._waiter is not None:
             self._wakeup_waiter()
         if self._unread > 2 * self._limit and not self._paused and self._transport is not None:
             self._pause()
 
-    def _pile(self, data: Any) -> None:
-        """Put ``data`` on top of what is unread."""
-        if self._backlog is None:
-            self._backlog = bytearray(memoryview(self._piece)[self._offset :])
-            self._piece = b""
-            self._offset = 0
-        self._backlog += data
-        self._unread = len(self._backlog)
+    def _pile(self, piece: bytes) -> None:
+        """Keep ``piece`` behind what is unread."""
+        if self._more is None:
+            self._more = deque()
+        self._more.append(piece)
+        if len(self._more) > PIECES and len(self._more) * PIECE > self._unread:
+            self._join()
 
     def feed_eof(self) -> None:
         """The peer has ended its side: nothing more will come."""
@@ -202,39 +206,69 @@ class ReaderCore:
         self._searched = self._position + self._unread
         return None
 
-    def _peek(self) -> bytes:
-        """All that is unread, which stays so."""
-        return self._piece[self._offset :] if self._backlog is None else bytes(self._backlog)
-
     def _find(self, separator: Any, begin: int) -> int:
         """Where ``separator`` begins in what is unread, not before ``begin``, or -1."""
-        if self._backlog is not None:
-            return native.find(self._backlog, separator, begin)
-        found = native.find(self._piece, separator, self._offset + begin)
+        if not self._more:
+            found = native.find(self._piece, separator, self._offset + begin)
+        elif begin > 0:
+            # The rest of a search: what it has been through, which may be long, stays in its pieces.
+            found = native.find(self._peek(begin), separator, 0)
+            return found if found < 0 else found + begin
+        else:
+            found = native.find(self._piece, separator, self._offset)
+            if found < 0:
+                self._join()
+                found = native.find(self._piece, separator, 0)
         return found if found < 0 else found - self._offset
+
+    def _peek(self, begin: int) -> bytes:
+        """What is unread from ``begin`` on, which stays so."""
+        parts = []
+        at = self._unread
+        for piece in reversed(self._more or ()):
+            at -= len(piece)
+            if at <= begin:
+                parts.append(piece[begin - at :])
+                break
+            parts.append(piece)
+        else:
+            parts.append(self._piece[self._offset + begin :])
+        parts.reverse()
+        return b"".join(parts)
+
+    def _join(self) -> None:
+        """Make one piece of all."""
+        self._piece = self._peek(0)
+        self._offset = 0
+        self._more = None
 
     def _take(self, size: int) -> bytes:
         """Read ``size`` bytes, which are there."""
         self._unread -= size
         self._position += size
-        if self._backlog is not None:
-            if self._unread == 0:
-                data = bytes(self._backlog)
-                self._backlog = None
-            else:
-                data = bytes(memoryview(self._backlog)[:size])
-                del self._backlog[:size]
-        elif size == len(self._piece):
-            data = self._piece
-            self._piece = b""
-        else:
-            data = self._piece[self._offset : self._offset + size]
-            self._offset += size
-            if self._unread == 0:
-                self._piece = b""
-                self._offset = 0
+        data = self._take_part(size)
+        if len(data) < size:
+            parts = [data]
+            size -= len(data)
+            while size:
+                data = self._take_part(size)
+                parts.append(data)
+                size -= len(data)
+            data = b"".join(parts)
         if self._paused:
             self._maybe_resume_transport()
+        return data
+
+    def _take_part(self, size: int) -> bytes:
+        """What the first piece has of ``size`` bytes."""
+        if self._offset == 0 and size >= len(self._piece):
+            data = self._piece
+        else:
+            data = self._piece[self._offset : self._offset + size]
+        self._offset += len(data)
+        if self._offset == len(self._piece):
+            self._piece = self._more.popleft() if self._more else b""
+            self._offset = 0
         return data
 
     # -- who waits -----------------------------------------------------------------------------------------------

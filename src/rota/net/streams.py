@@ -108,7 +108,7 @@ class StreamReader(ReaderCore, asyncio.StreamReader):
     @property
     def _buffer(self) -> bytes:
         """What is unread: a copy, since it is kept in another way than asyncio's."""
-        return self._peek()
+        return self._peek(0)
 
     def __repr__(self) -> str:
         words = ["StreamReader"]
