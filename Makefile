@@ -26,6 +26,7 @@ check: .venv/check
 
 bench: .venv/bench
 	.venv/bin/python benchmarks/clockwork.py
+	.venv/bin/python benchmarks/streams.py
 
 docs: .venv/docs
 	.venv/bin/mkdocs build --strict --quiet
