@@ -44,4 +44,9 @@ class Loop(  # type: ignore[misc]  # the stubs of AbstractEventLoop name asyncio
             if poller is not None:
                 poller.close()
             raise
-        poller.add_reader(waker.waits_on(), Handle(waker.drain, (), self))
+        try:
+            poller.add_reader(waker.waits_on(), Handle(waker.drain, (), self))
+        except BaseException:
+            # The kernel has no room for one more to watch.
+            self.close()
+            raise

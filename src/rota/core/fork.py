@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 open_loops: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
 
 
-def disown_all() -> None:
+def leave_all_to_parent() -> None:
     """In the child."""
     for loop in list(open_loops):
         open_loops.discard(loop)
-        loop._disown()
+        loop._leave_to_parent()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=disown_all)
+    os.register_at_fork(after_in_child=leave_all_to_parent)

@@ -130,7 +130,7 @@ class Lifecycle(LoopCore):
             self._poller.close()
             self._waker.close()
 
-    def _disown(self) -> None:
+    def _leave_to_parent(self) -> None:
         """This process was forked from the one that has this loop (``core.fork``)."""
         if self.is_closed():
             return
@@ -139,7 +139,7 @@ class Lifecycle(LoopCore):
         running: Any = events._get_running_loop()
         if running is self:
             events._set_running_loop(None)
-        self._disown_core()
+        self._leave_core_to_parent()
         registry.keep_quiet(self)
         self._poller.close()
         self._waker.close()

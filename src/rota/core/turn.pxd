@@ -73,4 +73,4 @@ cdef class LoopCore(LoopState):
 
     cpdef _close_core(self)
 
-    cpdef _disown_core(self)
+    cpdef _leave_core_to_parent(self)

@@ -467,7 +467,7 @@ class LoopCore(LoopState):
         self._turn_end = []
         self._ready.guard(refuse)
 
-    def _disown_core(self) -> None:
+    def _leave_core_to_parent(self) -> None:
         """This process is a child, forked from the one that has this loop: do nothing more here, and keep everything.
 
         What waits is the parent's, and dropping it would close and finish what the parent goes on with. Who runs at

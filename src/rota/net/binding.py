@@ -11,6 +11,7 @@ from asyncio.log import logger
 from collections.abc import Iterable
 
 from .dns import AddressInfo
+from .server import OUT_OF_RESOURCES
 
 
 def bind_first(sock: socket.socket, family: int, local: list[AddressInfo]) -> None:
@@ -43,7 +44,9 @@ def bind_all(
         for family, kind, proto, _, address in addresses:
             try:
                 sock = socket.socket(family, kind, proto)
-            except OSError:
+            except OSError as error:
+                if error.errno in OUT_OF_RESOURCES:
+                    raise
                 # The resolver knows a family that this kernel does not.
                 continue
             sockets.append(sock)

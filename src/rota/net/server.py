@@ -85,9 +85,13 @@ class Server(asyncio.AbstractServer):
         if self._serving:
             return
         self._serving = True
-        for sock in self._sockets or ():
-            sock.listen(self._backlog)
-            self._listen(sock)
+        try:
+            for sock in self._sockets or ():
+                sock.listen(self._backlog)
+                self._listen(sock)
+        except BaseException:
+            self.close()
+            raise
 
     async def start_serving(self) -> None:
         """Accept connections, if it does not already."""

@@ -177,7 +177,12 @@ class SocketTransport(Endpoint):
 
     def _start_reading(self) -> None:
         if not (self._reading or self._closing or self._paused or self._ended):
-            self._loop._poller.add_reader(self._fd, self)
+            try:
+                self._loop._poller.add_reader(self._fd, self)
+            except OSError as error:
+                # Closed behind our back, or the kernel has no room for one more to watch.
+                self._fatal_error(error, "Fatal read error on socket transport")
+                return
             self._reading = True
 
     def _stop_reading(self) -> None:
@@ -272,7 +277,12 @@ class SocketTransport(Endpoint):
             return
         if self._out:
             if not self._writing:
-                self._loop._poller.add_writer(self._fd, self._flusher)
+                try:
+                    self._loop._poller.add_writer(self._fd, self._flusher)
+                except OSError as error:
+                    # As for reading: nobody would tell when the rest can leave.
+                    self._fatal_error(error, "Fatal write error on socket transport")
+                    return
                 self._writing = True
         else:
             self._stop_writing()

@@ -114,7 +114,12 @@ class Unix(Tcp):
             check_unix(sock)
         sock.setblocking(False)
         kind = TidyServer if cleanup_socket else Server
-        server = kind(self, [sock], protocol_factory, context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout)
+        try:
+            server = kind(self, [sock], protocol_factory, context, backlog, ssl_handshake_timeout, ssl_shutdown_timeout)
+        except OSError:
+            if path is not None:
+                sock.close()
+            raise
         if start_serving:
             server._start_serving()
             await asyncio.sleep(0)

@@ -29,9 +29,9 @@ class Processes(Signals):
         super().close()
         self._watch_nobody()
 
-    def _disown(self) -> None:
+    def _leave_to_parent(self) -> None:
         """The children are the parent process's."""
-        super()._disown()
+        super()._leave_to_parent()
         self._watch_nobody()
 
     def _watch_nobody(self) -> None:

@@ -86,12 +86,12 @@ class Signals(Lifecycle):
                     self.remove_signal_handler(sig)
         super().close()
 
-    def _disown(self) -> None:
+    def _leave_to_parent(self) -> None:
         """In a forked child nobody reads the loop's waker: signals do what they do by default, such as ending it."""
         for sig in self._signal_handlers:
             signal.signal(sig, default_of(sig))
         self._signal_handlers.clear()
-        super()._disown()
+        super()._leave_to_parent()
 
 
 def default_of(sig: int) -> Any:
