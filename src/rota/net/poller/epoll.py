@@ -81,9 +81,13 @@ class Epoll:
         """Begin again with another epoll: this one goes on telling of a file descriptor that was closed while a
         duplicate, in a child process perhaps, keeps its file open, and what is closed can't be unregistered.
         """
+        try:
+            fresh = select.epoll()
+        except OSError:
+            return  # no file descriptor to be had: with the old one the loop goes on, told too much
         self._epoll.close()
-        self._epoll = select.epoll()
-        self._fd = self._epoll.fileno()
+        self._epoll = fresh
+        self._fd = fresh.fileno()
         for fd, reader, writer in list(self._watches):
             try:
                 self._epoll.register(fd, (READ if reader is not None else 0) | (WRITE if writer is not None else 0))
