@@ -98,8 +98,9 @@ def offer_rota() -> None:
     tasks._CTask = rota.Task  # type: ignore[attr-defined]
     futures._CFuture = rota.Future  # type: ignore[attr-defined]
     utils.TestLoop = scripted_loop(loop)
-    for name, seen_as in SEEN_AS.items():
-        importlib.import_module(name).logger = Seen(seen_as)  # type: ignore[attr-defined]
+    for module, names in SEEN_AS.items():
+        for name, seen_as in names.items():
+            setattr(importlib.import_module(module), name, Seen(seen_as, name))
 
 
 def run_once(loop: asyncio.AbstractEventLoop) -> None:
@@ -108,22 +109,27 @@ def run_once(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
 
 
-#: The tests look at what is logged by patching ``logger`` in asyncio's modules: rota's log through those.
+#: The tests patch what asyncio's modules import: the log to see what is said, ``socket`` and ``signal`` to make them
+#: fail. rota's modules look through those.
 SEEN_AS = {
-    "rota.core.trouble": "asyncio.base_events",
-    "rota.core.debugging": "asyncio.base_events",
-    "rota.net.unix": "asyncio.unix_events",
+    "rota.core.trouble": {"logger": "asyncio.base_events"},
+    "rota.core.debugging": {"logger": "asyncio.base_events"},
+    "rota.net.dns": {"socket": "asyncio.base_events"},
+    "rota.net.tcp": {"socket": "asyncio.base_events"},
+    "rota.net.unix": {"logger": "asyncio.unix_events", "socket": "asyncio.unix_events"},
+    "rota.proc.signals": {"logger": "asyncio.unix_events", "signal": "asyncio.unix_events", "sys": "asyncio.unix_events"},
 }
 
 
 class Seen:
-    """A logger that is whatever ``logger`` is in another module at the moment."""
+    """Whatever another module knows by a name at the moment."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, name: str) -> None:
         self._module: ModuleType = importlib.import_module(module)
+        self._name = name
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._module.logger, name)
+        return getattr(getattr(self._module, self._name), name)
 
 
 def scripted_loop(base: Any) -> type:

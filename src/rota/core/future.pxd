@@ -41,6 +41,8 @@ cdef class Future(Runnable):
 
     cpdef cancel(self, msg=*)
 
+    cdef _check_made(self)
+
     cdef _check_pending(self)
 
     cdef _fail(self, exception)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import warnings
 from asyncio import base_futures
 from asyncio.exceptions import CancelledError, InvalidStateError
 from collections.abc import Callable, Generator, Iterator
@@ -31,6 +32,9 @@ from .handle import new_handle
 from .ready import Ready, Runnable
 from .state import LoopState
 from .states import CANCELLED, FINISHED, PENDING, STATES
+
+#: Since Python 3.12 there is no more to throw() than the exception.
+THROW_TAKES_ONE = sys.version_info >= (3, 12)
 
 #: Since Python 3.13 a StopIteration is wrapped; before, it is refused.
 WRAP_STOP_ITERATION = sys.version_info >= (3, 13)
@@ -99,8 +103,7 @@ class Future(Runnable):
 
     def add_done_callback(self, fn: Callable[..., object], /, *, context: Context | None = None) -> None:
         """Call ``fn(self)`` in a turn after the one in which this future is done."""
-        if self._ready is None:
-            raise RuntimeError("Future object is not initialized.")
+        self._check_made()
         if self._status != PENDING:
             self._ready.push(new_handle(fn, (self,), self._loop, context))
             return
@@ -113,6 +116,7 @@ class Future(Runnable):
 
     def remove_done_callback(self, fn: Callable[..., object], /) -> int:
         """Forget every callback that equals ``fn``; returns how many there were."""
+        self._check_made()
         others = self._others
         if others is None:
             return 0
@@ -127,8 +131,7 @@ class Future(Runnable):
 
     def _add_waiter(self, waiter: Runnable) -> None:
         """Make ``waiter`` ready once this future is done."""
-        if self._ready is None:
-            raise RuntimeError("Future object is not initialized.")
+        self._check_made()
         if self._status != PENDING:
             self._ready.push(waiter)
         elif self._others is not None:
@@ -156,11 +159,18 @@ class Future(Runnable):
         self._unretrieved = False
         if self._status != PENDING:
             return False
+        self._check_made()
         self._cancel_message = msg
         self._finish(CANCELLED)
         return True
 
+    def _check_made(self) -> None:
+        """A subclass that does not call ``super().__init__()`` has no loop."""
+        if self._ready is None:
+            raise RuntimeError("Future object is not initialized.")
+
     def _check_pending(self) -> None:
+        self._check_made()
         if self._status != PENDING:
             raise InvalidStateError(f"{STATES[self._status]}: {self!r}")
 
@@ -221,6 +231,7 @@ class Future(Runnable):
         raise InvalidStateError("Exception is not set.")
 
     def get_loop(self) -> Any:
+        self._check_made()
         return self._loop
 
     def _make_cancelled_error(self) -> BaseException:
@@ -325,11 +336,19 @@ class FutureIterator:
     def send(self, value: object, /) -> Any:
         return self.__next__()
 
-    def throw(self, kind: Any, value: Any = None, trace: Any = None, /) -> Any:
-        """Raise in the coroutine that awaits; this iterator is over."""
+    def throw(self, kind: Any, /, *rest: Any) -> Any:
+        """Raise in the coroutine that awaits; this iterator is over. Given is an exception, or its class, value and
+        traceback as before Python 3.12.
+        """
+        if rest and THROW_TAKES_ONE:
+            text = "the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead."
+            warnings.warn(text, DeprecationWarning, stacklevel=2)
         self._future = None
+        value, trace = (*rest, None, None)[:2]
         if isinstance(kind, BaseException):
-            raise kind
+            if value is not None:
+                raise TypeError("instance exception may not have a separate value")
+            raise kind.with_traceback(trace) if trace is not None else kind
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise TypeError("exceptions must be classes deriving BaseException or instances of such a class")
         error = value if isinstance(value, BaseException) else kind() if value is None else kind(value)

@@ -135,6 +135,33 @@ class TimerHandle(Handle):
         """The time on the loop's clock, in seconds."""
         return self._when
 
+    # As asyncio's: ordered by time, and equal if they'd do the same at the same time.
+
+    def __hash__(self) -> int:
+        return hash(self._when)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TimerHandle):
+            return NotImplemented
+        return (
+            self._when == other._when
+            and self._callback == other._callback
+            and self._args == other._args
+            and self._cancelled == other._cancelled
+        )
+
+    def __lt__(self, other: object) -> bool:
+        return self._when < other._when if isinstance(other, TimerHandle) else NotImplemented
+
+    def __le__(self, other: object) -> bool:
+        return self._when < other._when or self == other if isinstance(other, TimerHandle) else NotImplemented
+
+    def __gt__(self, other: object) -> bool:
+        return self._when > other._when if isinstance(other, TimerHandle) else NotImplemented
+
+    def __ge__(self, other: object) -> bool:
+        return self._when > other._when or self == other if isinstance(other, TimerHandle) else NotImplemented
+
     def cancel(self) -> None:
         if not self._cancelled:
             # First, so that a sweep that this one sets off takes it along.

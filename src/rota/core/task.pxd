@@ -5,7 +5,7 @@ from .ended cimport Ended
 from .future cimport Future
 from .state cimport LoopState
 
-cdef object CancelledError, CoroutineType, GeneratorType
+cdef object CancelledError, CoroutineType, GeneratorType, InvalidStateError
 cdef object enrol, loop_of, strike, swap_current
 cdef dict current_tasks
 cdef set unfinished

@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from asyncio import base_tasks
-from asyncio.exceptions import CancelledError
+from asyncio.exceptions import CancelledError, InvalidStateError
 from collections.abc import Coroutine
 from contextvars import Context
 from types import CoroutineType, GeneratorType
@@ -74,6 +74,9 @@ class Task(Future):
         if eager_start and self._loop.is_running():
             self._enrol()
             self._start_eagerly()
+            if self._status != PENDING:
+                # As in asyncio: a task that has ended at once keeps no coroutine.
+                self._coro = None
         else:
             self._ready.push(self)
             self._enrol()
@@ -112,7 +115,8 @@ class Task(Future):
     def _run(self) -> None:
         """One step, as the loop's current task."""
         if self._status != PENDING:
-            return
+            # Not by its own end: somebody called Future.set_result() on it, or the like.
+            raise InvalidStateError(f"__step(): already done: {self!r}, {self._pending_error!r}")
         # The turn takes this back before anybody runs who is no task (``LoopState._stepping``).
         loop = self._loop
         loop._stepping = True

@@ -76,14 +76,15 @@ class ExceptionHandler(LoopCore):
                     "message": "Unhandled error in exception handler",
                     "exception": error,
                     "context": context,
-                }
+                },
+                " while handling an unexpected error in custom exception handler",
             )
 
-    def _report(self, context: dict[str, Any]) -> None:
+    def _report(self, context: dict[str, Any], when: str = "") -> None:
         try:
             self.default_exception_handler(context)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException:
             # A subclass's default handler, or the repr of what it was given, failed. Say that and go on.
-            logger.error("Exception in default exception handler", exc_info=True)
+            logger.error(f"Exception in default exception handler{when}", exc_info=True)

@@ -287,10 +287,14 @@ class LoopCore(LoopState):
         """Call ``callback(*args)`` in the next turn. Raises RuntimeError when the loop is closed."""
         self._check_made()
         if self._debug:
+            self._check_thread()
             check_callback(callback, "call_soon")
         handle = new_handle(callback, args, self, context)
         if self._debug:
             handle._remember_source()
+        if self._inbox:
+            # Who called from another thread before this was first.
+            self._take_inbox()
         self._ready.push(handle)
         return handle
 

@@ -14,12 +14,16 @@ from .dns import AddressInfo
 from .server import OUT_OF_RESOURCES
 
 
-def bind_first(sock: socket.socket, family: int, local: list[AddressInfo]) -> None:
-    """Bind to the first of ``local`` that can be had. Raises OSError if none can."""
+def bind_first(sock: socket.socket, family: int, local: list[AddressInfo], errors: list[OSError]) -> None:
+    """Bind to the first of ``local`` that can be had; those tried before it leave their error in ``errors``. Raises
+    OSError if none can.
+    """
     error: OSError | None = None
     for info in local:
         if info[0] != family:
             continue
+        if error is not None:
+            errors.append(error)
         try:
             sock.bind(info[4])
             return

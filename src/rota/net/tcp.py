@@ -56,8 +56,6 @@ class Tcp(SocketCalls):
                 raise ValueError("You must set server_hostname when using ssl without a host")
             server_hostname = host
         check_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
-        if sock is not None:
-            check_stream(sock)
         if happy_eyeballs_delay is not None and interleave is None:
             interleave = 1  # RFC 8305 section 4: the first address family count
         if host is not None or port is not None:
@@ -72,6 +70,8 @@ class Tcp(SocketCalls):
             sock = await self._connect_first(found, local, happy_eyeballs_delay, all_errors)
         elif sock is None:
             raise ValueError("host and port was not specified and no sock specified")
+        else:
+            check_stream(sock)
         return await self._open_client(
             sock,
             protocol_factory,
@@ -136,7 +136,7 @@ class Tcp(SocketCalls):
             sock = socket.socket(family=family, type=kind, proto=proto)
             sock.setblocking(False)
             if local is not None:
-                bind_first(sock, family, local)
+                bind_first(sock, family, local, errors)
             await self.sock_connect(sock, peer)
         except BaseException as error:
             if sock is not None:

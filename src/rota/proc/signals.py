@@ -6,8 +6,12 @@ ready. So a handler may do what any callback may, and a signal that comes while 
 
 from __future__ import annotations
 
+import errno
 import signal
+import sys
 import threading
+import warnings
+from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
@@ -36,7 +40,7 @@ class Signals(Lifecycle):
         try:
             # Told of signals from now on, running or not.
             self._take_wakeup_fd()
-        except ValueError as error:
+        except (ValueError, OSError) as error:
             raise RuntimeError(str(error)) from None
         self._signal_handlers[sig] = Handle(callback, args, self)
         try:
@@ -47,21 +51,28 @@ class Signals(Lifecycle):
         except OSError as error:
             del self._signal_handlers[sig]
             self._hear_nothing()
-            raise RuntimeError(f"sig {sig} cannot be caught") from error
+            raise refused(sig, error) from None
 
     def remove_signal_handler(self, sig: int) -> bool:
         """Do with ``sig`` what is done by default. False if there was no handler."""
         check_signal(sig)
         if self._signal_handlers.pop(sig, None) is None:
             return False
-        signal.signal(sig, default_of(sig))
+        try:
+            signal.signal(sig, default_of(sig))
+        except OSError as error:
+            raise refused(sig, error) from None
         self._hear_nothing()
         return True
 
     def _hear_nothing(self) -> None:
         """With no handler left, a loop that does not run need not be told of signals."""
-        if not self.is_running():
+        if self.is_running():
+            return
+        try:
             self._stop_hearing()
+        except (ValueError, OSError) as error:
+            logger.info("set_wakeup_fd(-1) failed: %s", error)
 
     def _stop_hearing(self) -> None:
         """With a handler, a signal that comes from now on waits for the next run; without, nobody waits for it here."""
@@ -81,6 +92,10 @@ class Signals(Lifecycle):
     def close(self) -> None:
         """Close the loop; its signals do again what they do by default."""
         if not self.is_running():
+            if sys.is_finalizing() and self._signal_handlers:
+                text = f"Closing the loop {self!r} on interpreter shutdown stage, skipping signal handlers removal"
+                warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
+                self._signal_handlers.clear()
             for sig in list(self._signal_handlers):
                 if threading.current_thread() is threading.main_thread():
                     self.remove_signal_handler(sig)
@@ -101,6 +116,11 @@ def default_of(sig: int) -> Any:
 
 def ignore(sig: int, frame: object) -> None:
     """The handler that Python runs: the loop does the work."""
+
+
+def refused(sig: int, error: OSError) -> Exception:
+    """What to raise when the system does: RuntimeError for a signal that can't be caught, else ``error`` itself."""
+    return RuntimeError(f"sig {sig} cannot be caught") if error.errno == errno.EINVAL else error
 
 
 def check_signal(sig: object) -> None:
