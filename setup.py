@@ -41,6 +41,7 @@ HOT = [
     "rota.net.poller.epoll",
     "rota.net.poller.watches",
     "rota.net.reader",
+    "rota.net.tlstransport",
     "rota.net.transport",
 ]
 

@@ -87,6 +87,30 @@ STREAM_PIECES = 64
 #: ... only if they are longer than this on average: the object around a piece is some 40 bytes.
 STREAM_PIECE = 512
 
+# -- TLS --------------------------------------------------------------------------------------------------------
+
+#: The most plain bytes that a record holds (RFC 8446, 5.1).
+TLS_RECORD = 16 * 1024
+
+#: One recv for TLS takes at most this much: four full records with what is around them, so that 64 KiB come whole.
+TLS_READ_SIZE = 65 * 1024
+
+#: TLS pauses its protocol's writing above this many bytes unsent, as in asyncio; a quarter of it resumes.
+TLS_WRITE_HIGH_WATER = 512 * 1024
+
+#: How long a handshake may take, as in asyncio (and nginx).
+TLS_HANDSHAKE_TIMEOUT = 60.0
+
+#: How long a closed connection waits for its peer to take what was written, or to say goodbye, as in asyncio.
+TLS_SHUTDOWN_TIMEOUT = 30.0
+
+#: When all of ours has left and the peer goes on sending, wait this long for its goodbye: a few round trips on the
+#: longest lines, in which it can read our last words ...
+TLS_LINGER = 1.0
+
+#: ... and take no more than this from it: what can have been on its way on a fast line.
+TLS_LINGER_SIZE = 1024 * 1024
+
 # -- debugging --------------------------------------------------------------------------------------------------
 
 #: In debug mode, a callback that holds the loop longer than this is logged, as in asyncio.

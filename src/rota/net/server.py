@@ -16,7 +16,7 @@ from .. import limits
 from ..core.handle import Handle
 from ..core.lifecycle import Lifecycle
 from .descriptors import replace
-from .tls import tls_protocol
+from .tls import tls_transport
 from .transport import SocketTransport
 
 #: Out of file descriptors or memory: nothing is wrong with the connection, it waits in the kernel's queue.
@@ -220,7 +220,7 @@ class Server(asyncio.AbstractServer):
             connection.setblocking(False)
             protocol = self._protocol_factory()
             if self._ssl is not None:
-                protocol = tls_protocol(
+                protocol = tls_transport(
                     self._loop,
                     protocol,
                     self._ssl,

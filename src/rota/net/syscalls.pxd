@@ -21,6 +21,7 @@ cdef extern from *:
     /* The numbers of limits.py that C arrays need. */
     #define ROTA_POLL_EVENTS 256
     #define ROTA_READ_SIZE (64 * 1024)
+    #define ROTA_TLS_READ_SIZE (65 * 1024)
     #define ROTA_WRITE_BUFFERS 64
     #define ROTA_DATAGRAM_SIZE (256 * 1024)
 
@@ -84,6 +85,26 @@ cdef extern from *:
             size = -2;
         }
         PyBuffer_Release(&view);
+        return size;
+    }
+
+    /* The same, lent to `take` while it is called: it must copy, and keep nothing of it. */
+    static CYTHON_UNUSED Py_ssize_t rota_recv_to(int fd, PyObject *take) {
+        static char scratch[ROTA_TLS_READ_SIZE];
+        PyObject *view, *taken;
+        ssize_t size = recv(fd, scratch, sizeof scratch, 0);
+        if (size < 0) {
+            if (rota_would_block()) return -1;
+            PyErr_SetFromErrno(PyExc_OSError);
+            return -2;
+        }
+        if (size == 0) return 0;
+        view = PyMemoryView_FromMemory(scratch, size, PyBUF_READ);
+        if (view == NULL) return -2;
+        taken = PyObject_CallOneArg(take, view);
+        Py_DECREF(view);
+        if (taken == NULL) return -2;
+        Py_DECREF(taken);
         return size;
     }
 
@@ -277,6 +298,7 @@ cdef extern from *:
     int rota_wait(int epoll, epoll_event *events, double timeout)
     object rota_recv(int fd)
     Py_ssize_t rota_recv_into(int fd, object buffer) except -2
+    Py_ssize_t rota_recv_to(int fd, object take) except -2
     Py_ssize_t rota_send(int fd, list buffers, Py_ssize_t offset) except -2
     bint rota_knows_family(int family)
     object rota_recvfrom(int fd)
@@ -313,6 +335,10 @@ cdef inline object recv(object sock, int fd):
 
 cdef inline Py_ssize_t recv_into(object sock, int fd, object buffer) except -2:
     return rota_recv_into(fd, buffer)
+
+
+cdef inline Py_ssize_t recv_to(object sock, int fd, object take) except -2:
+    return rota_recv_to(fd, take)
 
 
 cdef inline Py_ssize_t send(object sock, int fd, list buffers, Py_ssize_t offset) except -2:

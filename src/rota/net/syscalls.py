@@ -4,10 +4,10 @@
 compiled. In C they keep the GIL, since none of them can block on a non-blocking socket, and a thread that computes
 beside the loop would otherwise get 5 ms for every packet; only ``wait`` lets it go, and only to sleep.
 
-``recv``, ``recv_into``, ``send``, ``recvfrom`` and ``sendto`` are for sockets; ``read``, ``read_into`` and ``write``
-for any file. They give None, or -1 for a count, when the file would block, ``sendto`` False; other errors raise
-OSError. A terminal may be set to block by a process that shares it, so calls on one let the GIL go: ``terminal`` says
-so.
+``recv``, ``recv_into``, ``recv_to``, ``send``, ``recvfrom`` and ``sendto`` are for sockets; ``read``, ``read_into`` and
+``write`` for any file. They give None, or -1 for a count, when the file would block, ``sendto`` False; other errors
+raise OSError. A terminal may be set to block by a process that shares it, so calls on one let the GIL go: ``terminal``
+says so.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import limits
@@ -49,6 +50,20 @@ def recv_into(sock: socket.socket, fd: int, buffer: Any) -> int:
         return sock.recv_into(buffer)
     except (BlockingIOError, InterruptedError):
         return -1
+
+
+def recv_to(sock: socket.socket, fd: int, take: Callable[[bytes], object]) -> int:
+    """Give ``take`` what has come, at most ``limits.TLS_READ_SIZE`` bytes; how many, 0 at the end of the stream.
+
+    ``take`` must copy it: in C it is lent.
+    """
+    try:
+        data = sock.recv(limits.TLS_READ_SIZE)
+    except (BlockingIOError, InterruptedError):
+        return -1
+    if data:
+        take(data)
+    return len(data)
 
 
 def send(sock: socket.socket, fd: int, buffers: list[bytes], offset: int) -> int:

@@ -15,7 +15,7 @@ from .dns import AddressInfo
 from .eyeballs import race
 from .server import Server, no_delay
 from .sock import SocketCalls
-from .tls import check_plain, check_timeouts, context_of, tls_protocol
+from .tls import check_plain, check_timeouts, context_of, tls_transport
 from .transport import SocketTransport
 
 BACKLOG = 100  # asyncio's default: connections that the kernel keeps until they are accepted
@@ -170,18 +170,17 @@ class Tcp(SocketCalls):
             protocol = protocol_factory()
             no_delay(sock)
             if ssl:
-                secured = tls_protocol(
+                transport: Any = tls_transport(
                     self,
                     protocol,
-                    context_of(ssl, server_side),
+                    context_of(ssl, server_side, server_hostname),
                     waiter,
                     server_side=server_side,
                     server_hostname=server_hostname,
                     handshake_timeout=handshake_timeout,
                     shutdown_timeout=shutdown_timeout,
                 )
-                SocketTransport(self, sock, secured)
-                transport: Any = secured._app_transport
+                SocketTransport(self, sock, transport)
             else:
                 transport = SocketTransport(self, sock, protocol, waiter)
         except BaseException:

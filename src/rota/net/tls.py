@@ -1,25 +1,28 @@
-"""TLS over a transport, with asyncio's own TLS protocol (:mod:`asyncio.sslproto`) between the two.
-
-That protocol is a BufferedProtocol to the socket's transport and a transport to the program's protocol.
-"""
+"""What the loop offers of TLS: ``start_tls``, and the making of a :class:`TlsTransport` for its other methods."""
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
-from asyncio import sslproto
 from typing import Any
 
+from .. import limits
 from ..core.lifecycle import Lifecycle
+from .tlstransport import TlsTransport
 
 
-def context_of(given: ssl.SSLContext | bool | None, server_side: bool) -> ssl.SSLContext:
-    """The SSLContext for an ``ssl`` argument that is true. Raises TypeError for what is none."""
+def context_of(given: ssl.SSLContext | bool | None, server_side: bool, hostname: str | None = None) -> ssl.SSLContext:
+    """The SSLContext for an ``ssl`` argument that is true. Raises TypeError for what is none.
+
+    ``hostname`` is what the peer's certificate must be for; without one, any that can be trusted will do.
+    """
     if isinstance(given, ssl.SSLContext):
         return given
     if given is True and not server_side:
-        return ssl.create_default_context()
+        context = ssl.create_default_context()
+        if not hostname:
+            context.check_hostname = False
+        return context
     if server_side:
         raise TypeError("ssl argument must be an SSLContext or None")
     raise TypeError(f"ssl argument must be an SSLContext or True, got {given!r}")
@@ -39,7 +42,7 @@ def check_timeouts(given: Any, handshake: float | None, shutdown: float | None) 
         raise ValueError("ssl_shutdown_timeout is only meaningful with ssl")
 
 
-def tls_protocol(
+def tls_transport(
     loop: Any,
     protocol: Any,
     context: ssl.SSLContext,
@@ -47,22 +50,37 @@ def tls_protocol(
     *,
     server_side: bool,
     server_hostname: str | None,
-    handshake_timeout: Any,
-    shutdown_timeout: Any,
-    call_connection_made: bool = True,
-) -> sslproto.SSLProtocol:
-    """The protocol to put under ``protocol``; ``waiter`` hears of the handshake's end, in seconds if bounded."""
-    return sslproto.SSLProtocol(
+    handshake_timeout: float | None,
+    shutdown_timeout: float | None,
+    made: bool = False,
+) -> TlsTransport:
+    """The transport to give to ``protocol``, itself to be the protocol of the transport beneath. ``waiter`` hears of
+    the handshake's end. The timeouts are in seconds, or None for the defaults; ``made`` says that the protocol has a
+    connection already. Raises ValueError for a timeout that is not positive, and a host name that is missing.
+    """
+    # TLS 1.3 has no renegotiation, RFC 9325 (3.5) advises against it, and a peer could make us do it all day.
+    if not context.options & ssl.OP_NO_RENEGOTIATION:
+        context.options |= ssl.OP_NO_RENEGOTIATION
+    return TlsTransport(
         loop,
         protocol,
         context,
         waiter,
         server_side,
-        server_hostname,
-        call_connection_made=call_connection_made,
-        ssl_handshake_timeout=handshake_timeout,
-        ssl_shutdown_timeout=shutdown_timeout,
+        None if server_side else server_hostname or None,
+        seconds("ssl_handshake_timeout", handshake_timeout, limits.TLS_HANDSHAKE_TIMEOUT),
+        seconds("ssl_shutdown_timeout", shutdown_timeout, limits.TLS_SHUTDOWN_TIMEOUT),
+        made,
     )
+
+
+def seconds(name: str, given: float | None, default: float) -> float:
+    """The timeout that was given, or the default. Raises ValueError unless it is positive."""
+    if given is None:
+        return default
+    if given <= 0:
+        raise ValueError(f"{name} should be a positive number, got {given}")
+    return given
 
 
 class Tls(Lifecycle):
@@ -78,7 +96,7 @@ class Tls(Lifecycle):
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-    ) -> asyncio.Transport:
+    ) -> Any:
         """Begin TLS on a connection that is open; returns the transport to use from now on.
 
         Raises TypeError for a transport or context that can't, and whatever the handshake fails with: the
@@ -89,7 +107,7 @@ class Tls(Lifecycle):
         if not getattr(transport, "_start_tls_compatible", False):
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
         waiter = self.create_future()
-        secured = tls_protocol(
+        secured = tls_transport(
             self,
             protocol,
             sslcontext,
@@ -98,16 +116,18 @@ class Tls(Lifecycle):
             server_hostname=server_hostname,
             handshake_timeout=ssl_handshake_timeout,
             shutdown_timeout=ssl_shutdown_timeout,
-            call_connection_made=False,
+            made=True,
         )
         # Nothing of the handshake may reach the old protocol, nor the new one before it knows its transport.
         transport.pause_reading()
         transport.set_protocol(secured)
-        self.call_soon(secured.connection_made, transport)
-        self.call_soon(transport.resume_reading)
+        begin = self.call_soon(secured.connection_made, transport)
+        go_on = self.call_soon(transport.resume_reading)
         try:
             await waiter
         except BaseException:
+            begin.cancel()
+            go_on.cancel()
             transport.close()
             raise
-        return secured._app_transport
+        return secured

@@ -4,6 +4,7 @@ from . cimport syscalls
 from ..core cimport native
 from ..core.ready cimport Runnable
 from .endpoint cimport Endpoint
+from .tlstransport cimport TlsTransport
 
 cdef Py_ssize_t WRITE_NOW
 cdef Py_ssize_t WRITE_BUFFERS
@@ -24,12 +25,16 @@ cdef class SocketTransport(Endpoint):
     cdef bint _sending_file
     cdef object _server
     cdef object _sock
+    cdef TlsTransport _tls
     cdef bint _writing
 
     cdef _run(self)
 
     @cython.locals(size=Py_ssize_t)
     cdef _read_into_buffer(self)
+
+    @cython.locals(size=Py_ssize_t)
+    cdef _read_records(self)
 
     cdef _read_end(self)
 
@@ -38,6 +43,8 @@ cdef class SocketTransport(Endpoint):
     cdef _stop_reading(self)
 
     cpdef write(self, data)
+
+    cdef _send_records(self, bytes data)
 
     cdef _send_later(self)
 

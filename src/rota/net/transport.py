@@ -21,6 +21,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import warnings
+from asyncio import constants
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from .endpoint import Endpoint
 
 if TYPE_CHECKING:
     from ..core.turn import LoopCore
+    from .tlstransport import TlsTransport
 
 WRITE_NOW = limits.WRITE_NOW
 WRITE_BUFFERS = limits.WRITE_BUFFERS
@@ -55,11 +57,12 @@ class SocketTransport(Endpoint):
         "_sending_file",
         "_server",
         "_sock",
+        "_tls",
         "_writing",
     )
 
     # asyncio and libraries ask for these.
-    _sendfile_compatible = asyncio.constants._SendfileMode.TRY_NATIVE
+    _sendfile_compatible = constants._SendfileMode.TRY_NATIVE
     _start_tls_compatible = True
 
     @property  # type: ignore[misc]
@@ -94,6 +97,7 @@ class SocketTransport(Endpoint):
         self._room: Any = None  # the future of a file's sender who waits for the kernel to take more
         self._flusher = Flusher(self)
         self._buffered = False  # the protocol has memory of its own to read into
+        self._tls: TlsTransport | None = None  # the protocol, if it is rota's TLS
         self._note_socket(sock)
         self.set_protocol(protocol)
         if server is not None:
@@ -106,6 +110,9 @@ class SocketTransport(Endpoint):
     def _run(self) -> None:
         """The socket can be read."""
         if self._closing or self._paused:
+            return
+        if self._tls is not None:
+            self._read_records()
             return
         if self._buffered:
             self._read_into_buffer()
@@ -158,6 +165,22 @@ class SocketTransport(Endpoint):
             raise
         except BaseException as error:
             self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+
+    def _read_records(self) -> None:
+        """For TLS: from the kernel to its memory, with no object in between."""
+        try:
+            size = syscalls.recv_to(self._sock, self._fd, self._tls._feed)  # type: ignore[arg-type, union-attr]
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal read error on socket transport")
+            return
+        if size < 0:
+            return
+        if size == 0:
+            self._read_end()
+            return
+        self._tls._received()  # type: ignore[union-attr]
 
     def _read_end(self) -> None:
         """The peer has ended its side: the protocol says whether ours stays open."""
@@ -243,6 +266,14 @@ class SocketTransport(Endpoint):
 
     def can_write_eof(self) -> bool:
         return True
+
+    def _send_records(self, data: bytes) -> None:
+        """For TLS, which keeps what was written itself and asks for ``_size``: send now."""
+        if not self._lost:
+            self._out.append(data)
+            self._size += len(data)
+            if not self._writing:
+                self._flush(False)
 
     def _send_later(self) -> None:
         if not self._writing:
@@ -409,6 +440,7 @@ class SocketTransport(Endpoint):
         server, self._server = self._server, None
         fd, self._fd = self._fd, -1
         self._protocol = None
+        self._tls = None
         self._flusher._transport = None
         if sock is not None:
             self._loop._free_descriptor(fd, self)  # type: ignore[attr-defined]
@@ -427,6 +459,7 @@ class SocketTransport(Endpoint):
         """Give what comes from now on to ``protocol``."""
         self._protocol = protocol
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
+        self._tls = None
 
     def __repr__(self) -> str:
         words = [type(self).__name__]
@@ -457,3 +490,5 @@ class Flusher(Runnable):
         if transport is not None:
             transport._leaving = False
             transport._flush(True)
+            if transport._tls is not None:
+                transport._tls._flush(True)

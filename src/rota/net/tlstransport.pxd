@@ -1,0 +1,131 @@
+cimport cython
+
+from ..core cimport native
+from ..core.ready cimport Runnable
+from .endpoint cimport Endpoint
+from .transport cimport SocketTransport
+
+cdef object logger
+cdef object SSLWantReadError
+cdef object SSLZeroReturnError
+cdef object RECORD
+cdef Py_ssize_t RECORD_SIZE
+cdef Py_ssize_t READ_SIZE
+cdef Py_ssize_t WRITE_NOW
+cdef Py_ssize_t LINGER_SIZE
+cdef int WRITES_AFTER_LOSS
+cdef int WAITING
+cdef int HANDSHAKING
+cdef int OPEN
+cdef int CLOSING
+cdef int CLOSED
+cdef object NAMES
+
+
+cdef class TlsTransport(Endpoint):
+    cdef double _began
+    cdef object _beneath
+    cdef bint _beneath_full
+    cdef bint _buffered
+    cdef bint _delivering
+    cdef Py_ssize_t _dropped
+    cdef object _failure
+    cdef object _feed
+    cdef TlsFlusher _flusher
+    cdef bint _goodbye
+    cdef object _handshake_timeout
+    cdef object _incoming
+    cdef bint _leaving
+    cdef Py_ssize_t _left
+    cdef bint _made
+    cdef Py_ssize_t _offset
+    cdef list _out
+    cdef bint _paused
+    cdef bint _peer_ended
+    cdef Py_ssize_t _plain
+    cdef object _read
+    cdef object _records
+    cdef bint _secured
+    cdef object _shutdown_timeout
+    cdef SocketTransport _socket
+    cdef object _ssl
+    cdef int _state
+    cdef object _timer
+    cdef object _waiter
+    cdef object _write
+
+    cdef _received(self)
+
+    cdef _shake_hands(self)
+
+    cdef _handshake_done(self)
+
+    cdef _handshake_failed(self, error)
+
+    cdef _tell_waiter(self, error)
+
+    cdef _deliver_later(self)
+
+    cdef _run(self)
+
+    @cython.locals(more=bint)
+    cdef _deliver(self)
+
+    cdef bint _deliver_bytes(self) except -1
+
+    @cython.locals(more=list, size=Py_ssize_t)
+    cdef _decrypt(self)
+
+    @cython.locals(more=bint, size=Py_ssize_t, room=Py_ssize_t, count=Py_ssize_t)
+    cdef bint _deliver_into_buffer(self) except -1
+
+    cdef _decrypting_failed(self)
+
+    cdef _tell_end(self)
+
+    cpdef write(self, data)
+
+    cdef _write_lost(self)
+
+    cdef _flush_later(self)
+
+    cdef _flush(self, bint outside)
+
+    @cython.locals(count=Py_ssize_t, size=Py_ssize_t, data=bytes)
+    cdef _encrypt(self)
+
+    @cython.locals(size=Py_ssize_t, last=Py_ssize_t)
+    cdef bytes _join_from(self, Py_ssize_t index, bytes data)
+
+    cdef bint _is_beneath_full(self) except -1
+
+    @cython.locals(data=bytes)
+    cdef _send_records(self)
+
+    cdef _drop_out(self)
+
+    cpdef close(self)
+
+    cpdef _force_close(self, error)
+
+    cpdef _fatal_error(self, error, message=*)
+
+    cdef _say_goodbye(self)
+
+    @cython.locals(size=Py_ssize_t)
+    cdef _drop_incoming(self)
+
+    cdef _linger(self, Py_ssize_t size)
+
+    cdef _await_progress(self)
+
+    cdef _stop_timer(self)
+
+    cdef _release(self)
+
+
+cdef class TlsFlusher(Runnable):
+    cdef TlsTransport _transport
+
+    @cython.locals(transport=TlsTransport)
+    cdef _run(self)

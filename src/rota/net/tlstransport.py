@@ -1,0 +1,780 @@
+"""TLS over a transport: records to the transport beneath, plain bytes to the program.
+
+:class:`TlsTransport` is a transport to the program's protocol and itself the protocol of the transport beneath. The
+cipher is OpenSSL's, through the memory BIOs of :mod:`ssl`. It keeps the contract of :class:`asyncio.Transport` and
+answers ``isinstance`` for it.
+
+=========== ===================================================================================================
+state       what happens, and what ends it
+=========== ===================================================================================================
+WAITING     nothing yet: ``connection_made`` brings the transport beneath
+HANDSHAKING what comes goes to the handshake; it succeeds, fails, or takes too long
+OPEN        the program's bytes go both ways; ``close``, or the end of what the peer has to say
+CLOSING     what was written leaves, then our close_notify; what comes is dropped, up to the peer's close_notify
+CLOSED      the transport beneath was told to close, or is lost: ``connection_lost`` comes or has come
+=========== ===================================================================================================
+
+Reading: what one read of the socket brought is decrypted and handed over at once, never more. While the program has
+paused reading, the transport beneath reads no further either.
+
+Writing: what is written in one turn becomes records together at its end, unless it is much (``limits.WRITE_NOW``).
+Records are only made while the transport beneath can pass them on; until then ``bytes`` stay as they were given.
+The write marks count both, the plain bytes and the records beneath; over a transport that is not rota's socket, only
+the former.
+
+Directly over a :class:`SocketTransport` the two call one another in C; any other transport is used through its
+public methods, which is how TLS runs inside TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from asyncio import constants
+from asyncio.log import logger
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from .. import limits
+from ..core import native
+from ..core.ready import Runnable
+from .endpoint import Endpoint
+from .transport import SocketTransport
+
+if TYPE_CHECKING:
+    from ..core.turn import LoopCore
+
+SSLWantReadError = ssl.SSLWantReadError
+SSLZeroReturnError = ssl.SSLZeroReturnError
+
+RECORD = limits.TLS_RECORD
+RECORD_SIZE = limits.TLS_RECORD
+READ_SIZE = limits.READ_SIZE
+WRITE_NOW = limits.WRITE_NOW
+WRITES_AFTER_LOSS = limits.WRITES_AFTER_LOSS
+LINGER_SIZE = limits.TLS_LINGER_SIZE
+
+WAITING = 0
+HANDSHAKING = 1
+OPEN = 2
+CLOSING = 3
+CLOSED = 4
+
+NAMES = ("waiting", "handshaking", "open", "closing", "closed")
+
+
+class TlsTransport(Endpoint):
+    """One end of a TLS connection. Made by the loop's ``create_connection``, ``start_tls`` and their like."""
+
+    __slots__ = (
+        "_began",
+        "_beneath",
+        "_beneath_full",
+        "_buffered",
+        "_delivering",
+        "_dropped",
+        "_failure",
+        "_feed",
+        "_flusher",
+        "_goodbye",
+        "_handshake_timeout",
+        "_incoming",
+        "_leaving",
+        "_left",
+        "_made",
+        "_offset",
+        "_out",
+        "_paused",
+        "_peer_ended",
+        "_plain",
+        "_read",
+        "_records",
+        "_secured",
+        "_shutdown_timeout",
+        "_socket",
+        "_ssl",
+        "_state",
+        "_timer",
+        "_waiter",
+        "_write",
+    )
+
+    # asyncio and libraries ask for these.
+    _sendfile_compatible = constants._SendfileMode.FALLBACK
+    _start_tls_compatible = True
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return asyncio.Transport
+
+    def __init__(
+        self,
+        loop: LoopCore,
+        protocol: Any,
+        context: ssl.SSLContext,
+        waiter: Any,
+        server_side: bool,
+        server_hostname: str | None,
+        handshake_timeout: float,
+        shutdown_timeout: float,
+        made: bool,
+    ) -> None:
+        """To be given to a transport as its protocol. ``waiter`` (a future or None) hears how the handshake ends.
+
+        The timeouts are in seconds. ``made`` says that ``protocol.connection_made`` was called long ago, as when TLS
+        begins in the middle of a connection. Raises what ``context.wrap_bio`` raises, ValueError above all.
+        """
+        Endpoint.__init__(self, loop, None)
+        self._high_water = limits.TLS_WRITE_HIGH_WATER
+        self._low_water = limits.TLS_WRITE_HIGH_WATER // 4
+        incoming = ssl.MemoryBIO()
+        outgoing = ssl.MemoryBIO()
+        secured = context.wrap_bio(incoming, outgoing, server_side=server_side, server_hostname=server_hostname)
+        # SSLObject passes each call on to the C object behind it; unless somebody has changed that, go there directly.
+        engine: Any = getattr(secured, "_sslobj", secured) if type(secured) is ssl.SSLObject else secured
+        self._ssl: Any = secured
+        self._read: Any = engine.read
+        self._write: Any = engine.write
+        self._incoming: Any = incoming
+        self._feed: Any = incoming.write
+        self._records: Any = outgoing.read
+        self._extra["sslcontext"] = context
+        self._state = WAITING
+        self._secured = False  # the handshake has succeeded
+        self._made = made  # the program's connection_made was called
+        self._waiter = waiter
+        self._handshake_timeout = handshake_timeout
+        self._shutdown_timeout = shutdown_timeout
+        self._timer: Any = None
+        self._began = 0.0  # when the handshake did
+        self._beneath: Any = None
+        self._socket: SocketTransport | None = None  # the same, if it is rota's own
+        self._beneath_full = False  # it has asked us to wait
+        self._out: list[bytes] = []  # written, not yet encrypted
+        self._offset = 0  # bytes of the first of _out that are
+        self._plain = 0  # bytes of all of _out that are not
+        self._flusher = TlsFlusher(self)
+        self._leaving = False  # the turn will call _flush when it ends
+        self._paused = False
+        self._delivering = False
+        self._failure: BaseException | None = None  # decrypting failed behind what is yet to be handed over
+        self._peer_ended = False  # by close_notify, or because its transport did
+        self._goodbye = False  # our close_notify was written
+        self._dropped = 0  # bytes that came after it
+        self._left = 0  # bytes that had not left when the timer of the shutdown began
+        self._buffered = False
+        self.set_protocol(protocol)
+
+    # -- the transport beneath tells ----------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin the handshake over ``transport``."""
+        if self._state != WAITING:
+            transport.abort()  # closed before it began
+            return
+        self._beneath = transport
+        if type(transport) is SocketTransport:
+            self._socket = transport
+            self._socket._tls = self
+        # In the middle of a connection, the protocol may be waiting for it to drain.
+        if getattr(transport, "_protocol_paused", False):
+            self._protocol_paused = self._made
+            if self._socket is None:
+                self._beneath_full = True
+            else:
+                self._socket._protocol_paused = False
+        if transport.is_closing():
+            self._state = CLOSED
+            self._closing = True
+            self._tell_waiter(ConnectionAbortedError("The connection was closed before the SSL handshake"))
+            return
+        self._state = HANDSHAKING
+        if self._loop._debug:
+            logger.debug("%r starts SSL handshake", self)
+        self._began = self._loop.time()
+        self._timer = self._loop.call_later(self._handshake_timeout, self._handshake_takes_too_long)
+        self._shake_hands()
+
+    def data_received(self, data: bytes) -> None:
+        """Records have come."""
+        self._feed(data)
+        self._received()
+
+    def eof_received(self) -> bool:
+        """No more records come. True if the transport beneath should wait for us to close it."""
+        if self._state == HANDSHAKING:
+            self._handshake_failed(ConnectionResetError("The peer closed the connection during the SSL handshake"))
+        elif self._state == OPEN:
+            self._peer_ended = True
+            self._deliver()
+        elif self._state == CLOSING:
+            self._peer_ended = True
+            self._flush(True)
+        return bool(self._beneath is not None and self._beneath.can_write_eof())
+
+    def pause_writing(self) -> None:
+        """The transport beneath is full."""
+        self._beneath_full = True
+
+    def resume_writing(self) -> None:
+        """... and takes records again. That may come out of our own write to it, so they go at the end of the turn."""
+        self._beneath_full = False
+        self._flush_later()
+
+    def connection_lost(self, error: BaseException | None) -> None:
+        """It is over."""
+        if self._peer_ended and not self._out and isinstance(error, ConnectionError):
+            # The peer had ended and did not stay for our close_notify.
+            error = None
+        self._state = CLOSED
+        self._closing = True
+        self._stop_timer()
+        self._tell_waiter(error or ConnectionAbortedError("The connection was closed during the SSL handshake"))
+        made, self._made = self._made, False
+        try:
+            if made:
+                native.call_method(self._context, self._protocol, "connection_lost", error)
+        finally:
+            self._release()
+
+    def _received(self) -> None:
+        """There is something new in ``_incoming``."""
+        if self._state == OPEN:
+            self._deliver()
+        elif self._state == HANDSHAKING:
+            self._shake_hands()
+        elif self._state == CLOSING:
+            self._drop_incoming()
+
+    # -- handshake ----------------------------------------------------------------------------------------------
+
+    def _shake_hands(self) -> None:
+        try:
+            self._ssl.do_handshake()
+        except SSLWantReadError:
+            self._send_records()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._send_records()  # the alert that tells the peer why
+            self._handshake_failed(error)
+        else:
+            self._handshake_done()
+
+    def _handshake_done(self) -> None:
+        """From HANDSHAKING to OPEN."""
+        self._stop_timer()
+        self._state = OPEN
+        self._secured = True
+        if self._loop._debug:
+            logger.debug("%r: SSL handshake took %.1f ms", self, (self._loop.time() - self._began) * 1e3)
+        # Our last words of the handshake leave with the first of the program's.
+        self._flush_later()
+        if not self._made:
+            self._made = True
+            try:
+                native.call_method(self._context, self._protocol, "connection_made", self)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self._fatal_error(error, "Fatal error: protocol.connection_made() call failed.")
+                return
+        self._tell_waiter(None)
+        self._received()
+
+    def _handshake_failed(self, error: BaseException) -> None:
+        """From HANDSHAKING to CLOSED."""
+        if isinstance(error, ssl.CertificateError):
+            message = "SSL handshake failed on verifying the certificate"
+        else:
+            message = "SSL handshake failed"
+        self._fatal_error(error, message)
+        self._tell_waiter(error)
+
+    def _handshake_takes_too_long(self) -> None:
+        self._timer = None
+        self._handshake_failed(
+            ConnectionAbortedError(
+                f"SSL handshake is taking longer than {self._handshake_timeout} seconds: aborting the connection"
+            )
+        )
+
+    def _tell_waiter(self, error: BaseException | None) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return
+        if error is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(error)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def is_reading(self) -> bool:
+        return not (self._closing or self._paused)
+
+    def pause_reading(self) -> None:
+        """Give the protocol no more data until ``resume_reading``."""
+        if not (self._closing or self._paused):
+            self._paused = True
+            if self._beneath is not None:
+                self._beneath.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Give it what has come meanwhile, in the next turn, and go on."""
+        if self._paused and not self._closing:
+            self._paused = False
+            self._deliver_later()
+            if self._beneath is not None:
+                self._beneath.resume_reading()
+
+    def _deliver_later(self) -> None:
+        if not self._queued:
+            self._loop._ready.push(self)
+
+    def _run(self) -> None:
+        """Reading was resumed, or the end began: what came before that needs no word from the socket."""
+        self._received()
+
+    def _deliver(self) -> None:
+        """Give the protocol what has come, until it pauses us, closes us, or there is no more."""
+        if self._delivering:
+            # A transport beneath that hands over what it gets while we write to it.
+            self._deliver_later()
+            return
+        self._delivering = True
+        try:
+            more = True
+            while more and self._state == OPEN and not self._paused:
+                more = self._deliver_into_buffer() if self._buffered else self._deliver_bytes()
+        except (SystemExit, KeyboardInterrupt):
+            self._deliver_later()
+            raise
+        finally:
+            self._delivering = False
+        if self._state == OPEN and not self._paused:
+            if self._peer_ended:
+                self._tell_end()
+            else:
+                # An answer of the TLS layer's own, such as to a change of keys.
+                self._send_records()
+
+    def _deliver_bytes(self) -> bool:
+        """Decrypt once and call ``data_received``. False when there is no more."""
+        data = self._decrypt()
+        if data:
+            try:
+                native.call_method(self._context, self._protocol, "data_received", data)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
+                return False
+        if self._failure is not None:
+            self._decrypting_failed()
+            return False
+        return data is not None
+
+    def _decrypt(self) -> bytes | None:
+        """The plain bytes of the records that are here, those of one read at most; None if there are none."""
+        data: bytes | None = None
+        more: list[bytes] | None = None
+        size = 0
+        try:
+            while True:
+                # A record at most comes out of one call, and all of it: nothing stays in between.
+                found = self._read(RECORD)
+                if not found:
+                    self._peer_ended = True
+                    break
+                if data is None:
+                    data = found
+                elif more is None:
+                    more = [data, found]
+                else:
+                    more.append(found)
+                size += len(found)
+                # To ask again and be told by an exception costs as much as a small record.
+                if size >= READ_SIZE or not self._incoming.pending:
+                    break
+        except SSLWantReadError:
+            pass
+        except BaseException as error:
+            self._failure = error
+        return data if more is None else b"".join(more)
+
+    def _deliver_into_buffer(self) -> bool:
+        """The same for a BufferedProtocol: decrypt into the memory that it gives."""
+        try:
+            # A memoryview, whatever was given: a slice of a bytearray is a copy.
+            view = memoryview(native.call_method(self._context, self._protocol, "get_buffer", self._incoming.pending))
+            view = view.cast("B")
+            room = len(view)
+            if not room:
+                raise RuntimeError("get_buffer() returned an empty buffer")
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
+            return False
+        size = 0
+        more = True
+        try:
+            while size < room:
+                count = self._read(room - size, view[size:] if size else view)
+                if not count:
+                    self._peer_ended = True
+                    more = False
+                    break
+                size += count
+                if size < room and not self._incoming.pending:
+                    more = False
+                    break
+        except SSLWantReadError:
+            more = False
+        except BaseException as error:
+            self._failure = error
+        view = None  # type: ignore[assignment]  # the protocol may do with its memory what it likes
+        if size:
+            try:
+                native.call_method(self._context, self._protocol, "buffer_updated", size)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+                return False
+        if self._failure is not None:
+            self._decrypting_failed()
+            return False
+        return more
+
+    def _decrypting_failed(self) -> None:
+        """What came is no TLS, was changed on its way, or the peer reports an error."""
+        error, self._failure = self._failure, None
+        self._send_records()  # the alert that tells the peer why
+        if error is not None:
+            self._fatal_error(error, "Fatal error on SSL protocol")
+
+    def _tell_end(self) -> None:
+        """The peer has nothing more to say: tell the protocol, and close."""
+        try:
+            keep_open = native.call(self._context, self._protocol.eof_received, ())
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Error calling eof_received()")
+            return
+        if keep_open:
+            logger.warning("returning true from eof_received() has no effect when using ssl")
+        self.close()
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Send ``data``, all of it, after what was written before. Returns at once.
+
+        Raises TypeError for anything but bytes-like data.
+        """
+        if type(data) is not bytes:
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"data: expecting a bytes-like instance, got {type(data).__name__}")
+            data = bytes(data)
+        if len(data) == 0:
+            return
+        if self._closing:
+            self._write_lost()
+            return
+        self._out.append(data)
+        self._plain += len(data)
+        self._size += len(data)
+        if self._plain >= WRITE_NOW or self._loop._thread_id is None:
+            self._flush(False)
+        else:
+            self._flush_later()
+        self._check_full()
+
+    def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
+        """``write`` each; they become records together."""
+        for data in list_of_data:
+            self.write(data)
+
+    def write_eof(self) -> None:
+        """Raises NotImplementedError: with TLS, asyncio's transports end both sides at once."""
+        raise NotImplementedError
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """Set both; one that is not given follows from the other (a quarter, four times), or is the default."""
+        if high is None and low is None:
+            high = limits.TLS_WRITE_HIGH_WATER
+        Endpoint.set_write_buffer_limits(self, high, low)
+
+    def _write_lost(self) -> None:
+        if self._lost == WRITES_AFTER_LOSS:
+            logger.warning("SSL connection is closed")
+        self._lost += 1
+
+    def _flush_later(self) -> None:
+        if not self._leaving:
+            self._leaving = True
+            self._loop._at_turn_end(self._flusher)
+
+    def _flush(self, outside: bool) -> None:
+        """Move on whatever can leave: what was written, then, when closing, our close_notify.
+
+        ``outside`` says that the loop calls, not the protocol: its callbacks then need their context.
+        """
+        if self._out and (self._state == OPEN or self._state == CLOSING):
+            self._encrypt()
+        if self._state == CLOSING and not self._out and not self._goodbye:
+            self._say_goodbye()
+        if self._state == CLOSED:
+            return
+        self._send_records()
+        self._size = self._plain
+        if self._socket is not None:
+            self._size += self._socket._size
+        self._check_drained(outside)
+        if self._state == CLOSING and self._goodbye and self._peer_ended:
+            # Both have said goodbye. What is still beneath leaves first; the timer goes on.
+            self._state = CLOSED
+            self._beneath.close()
+
+    def _encrypt(self) -> None:
+        """Make records of what was written, as long as the transport beneath can pass them on."""
+        count = 0  # how many of _out are done
+        try:
+            while count < len(self._out) and not self._is_beneath_full():
+                data = self._out[count]
+                size = len(data) - self._offset
+                if size > WRITE_NOW:
+                    # Much at once: in parts, so that the records don't stand beside the whole in memory.
+                    size = self._write(memoryview(data)[self._offset : self._offset + WRITE_NOW])
+                    self._offset += size
+                else:
+                    if self._offset:
+                        data = data[self._offset :]
+                    size = self._write(self._join_from(count, data))
+                    self._offset += size
+                self._plain -= size
+                while count < len(self._out) and self._offset >= len(self._out[count]):
+                    self._offset -= len(self._out[count])
+                    count += 1
+                self._send_records()
+        except SSLWantReadError:
+            # The peer has begun another handshake; its answer brings us back here.
+            pass
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._send_records()
+            self._fatal_error(error, "Fatal error on SSL protocol")
+        finally:
+            del self._out[:count]
+
+    def _join_from(self, index: int, data: bytes) -> bytes:
+        """``data``, which is the rest of ``_out[index]``, with those behind it that fit into the same record."""
+        size = len(data)
+        last = index + 1
+        while last < len(self._out) and size + len(self._out[last]) <= RECORD_SIZE:
+            size += len(self._out[last])
+            last += 1
+        if last == index + 1:
+            return data
+        return b"".join([data, *self._out[index + 1 : last]])
+
+    def _is_beneath_full(self) -> bool:
+        if self._socket is not None:
+            return self._socket._size >= WRITE_NOW
+        return self._beneath_full
+
+    def _send_records(self) -> None:
+        """Give the transport beneath what OpenSSL has made."""
+        data = self._records()
+        if data:
+            if self._socket is not None:
+                self._socket._send_records(data)
+            elif self._beneath is not None:
+                self._beneath.write(data)
+
+    def _drop_out(self) -> None:
+        self._out.clear()
+        self._offset = 0
+        self._plain = 0
+        self._size = 0
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Read no more, send what was written and a close_notify, and when the peer's has come, call
+        ``connection_lost(None)``. A peer that does not answer, or takes nothing any more, is waited for as long as
+        the shutdown timeout; one that sends data instead is soon cut off.
+        """
+        if self._closing:
+            return
+        if self._state != OPEN:
+            # There is nothing to end in order.
+            self._force_close(None)
+            return
+        self._state = CLOSING
+        self._closing = True
+        if self._paused and not self._peer_ended:
+            self._beneath.resume_reading()
+        if self._incoming.pending:
+            self._deliver_later()
+        self._await_progress()
+        if self._loop._thread_id is None:
+            self._flush(False)
+        else:
+            self._flush_later()
+
+    def abort(self) -> None:
+        """Drop what does not leave at once and call ``connection_lost(None)``."""
+        if self._leaving and self._state == OPEN:
+            # Written in this turn: without the wait for its end, it would have left.
+            self._flush(False)
+        self._force_close(None)
+
+    def _force_close(self, error: BaseException | None) -> None:
+        self._state = CLOSED
+        self._closing = True
+        self._drop_out()
+        if self._beneath is None:
+            return  # connection_made will find it closed
+        if hasattr(self._beneath, "_force_close"):
+            self._beneath._force_close(error)
+        else:
+            self._beneath.abort()
+
+    def _fatal_error(self, error: BaseException, message: str = "Fatal error on transport") -> None:
+        """The connection can't go on. What the network did is no news; what a protocol raised is."""
+        if isinstance(error, OSError):
+            if self._loop._debug:
+                logger.debug("%r: %s", self, message, exc_info=error)
+        elif not isinstance(error, asyncio.CancelledError):
+            self._report(error, message)
+        self._force_close(error)
+
+    def _say_goodbye(self) -> None:
+        """Write our close_notify: nothing of ours comes after it."""
+        self._goodbye = True
+        try:
+            self._ssl.unwrap()
+        except SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            # The peer's data is in the way of its close_notify; it will be dropped.
+            if error.reason != "APPLICATION_DATA_AFTER_CLOSE_NOTIFY":
+                self._send_records()
+                self._fatal_error(error, "Fatal error on SSL protocol")
+        else:
+            self._peer_ended = True
+
+    def _drop_incoming(self) -> None:
+        """We are closing: what still comes is nobody's, but the peer's close_notify may be behind it."""
+        size = 0
+        try:
+            while not self._peer_ended:
+                found = self._read(RECORD)
+                if found:
+                    size += len(found)
+                else:
+                    self._peer_ended = True
+        except SSLWantReadError:
+            pass
+        except SSLZeroReturnError:
+            self._peer_ended = True
+        except ssl.SSLError as error:
+            self._fatal_error(error, "Fatal error on SSL protocol")
+            return
+        if size and self._goodbye and not self._beneath.get_write_buffer_size():
+            self._linger(size)
+        self._flush(True)
+
+    def _linger(self, size: int) -> None:
+        """``size`` bytes have come though all of ours have left: they may have been on their way, or the peer does
+        not care for our close_notify. To close at once would take from it what it has not yet read of ours.
+        """
+        if not self._dropped:
+            self._stop_timer()
+            self._timer = self._loop.call_later(limits.TLS_LINGER, self._force_close, None)
+        self._dropped += size
+        if self._dropped > LINGER_SIZE:
+            self._force_close(None)
+
+    def _await_progress(self) -> None:
+        self._left = self._size
+        self._timer = self._loop.call_later(self._shutdown_timeout, self._shutdown_takes_too_long)
+
+    def _shutdown_takes_too_long(self) -> None:
+        self._timer = None
+        if self._socket is not None:
+            self._size = self._plain + self._socket._size
+        if self._size < self._left:
+            # Slow, but it goes on.
+            self._await_progress()
+        else:
+            self._force_close(TimeoutError("SSL shutdown timed out"))
+
+    def _stop_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _release(self) -> None:
+        # What is known of the connection stays known, so _beneath and _ssl stay.
+        self._drop_out()
+        self._protocol = None
+        self._socket = None
+        self._flusher._transport = None
+
+    # -- who it is ----------------------------------------------------------------------------------------------
+
+    def set_protocol(self, protocol: Any) -> None:
+        """Give what comes from now on to ``protocol``."""
+        self._protocol = protocol
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What is known of the connection under ``name``, by TLS or the transport beneath, or ``default``."""
+        if name in self._extra:
+            return self._extra[name]
+        if self._secured:
+            if name == "ssl_object":
+                return self._ssl
+            if name == "cipher":
+                return self._ssl.cipher()
+            if name == "compression":
+                return self._ssl.compression()
+            if name == "peercert":
+                # A client may show its certificate long after the handshake; what was shown stays.
+                certificate = self._ssl.getpeercert()
+                if certificate is not None:
+                    self._extra["peercert"] = certificate
+                return certificate
+        if self._beneath is None:
+            return default
+        return self._beneath.get_extra_info(name, default)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {NAMES[self._state]} over {self._beneath!r}>"
+
+
+class TlsFlusher(Runnable):
+    """Makes records of what was written in a turn, at its end."""
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: TlsTransport) -> None:
+        # None once the connection is over, though the turn may still hold this.
+        self._transport: TlsTransport | None = transport
+        self._is_task = False
+        self._queued = False
+
+    def _run(self) -> None:
+        transport = self._transport
+        if transport is not None:
+            transport._leaving = False
+            transport._flush(True)
