@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 VERSION = "%d.%d" % sys.version_info[:2]
-MAY_DIE = 20  # so many crashes and hangs in one file, and the rest of it is not run
+MAY_DIE = 6  # so many crashes and hangs in one file, and the rest of it is not run
 
 
 @dataclasses.dataclass

@@ -7,8 +7,8 @@ of :mod:`fnmatch` on names such as ``test_events::PollEventLoopTests::test_close
 file RESULTS: ``{"test": name, "outcome": "began"}``, then the same with "passed", "skipped" or "failed" and the ``text``
 of why. A test that takes longer than ``LONGEST`` ends the process, with the stacks of its threads on stderr.
 
-On rota, besides the loop (``disguise``), what the tests take for asyncio's C classes are rota's Task and Future, and
-the loop with scripted time in the tests' own ``utils`` is rota's with a scripted clock.
+On rota, besides the loop (``disguise``), what the tests take for asyncio's C classes are rota's Task and Future, its
+streams, ``gather`` and ``sleep`` are rota's, and the loop with scripted time in the tests' own ``utils`` is rota's with a scripted clock.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any, TextIO
 
 import disguise
 
-LONGEST = 45  # seconds; the slowest test of CPython's takes 10 on a busy machine
+LONGEST = 30  # seconds; the slowest test takes a third of that on a busy machine
 
 
 class Recorder(unittest.TestResult):
@@ -97,6 +97,8 @@ def offer_rota() -> None:
     asyncio.BaseEventLoop = base_events.BaseEventLoop = loop  # type: ignore[misc]
     tasks._CTask = rota.Task  # type: ignore[attr-defined]
     futures._CFuture = rota.Future  # type: ignore[attr-defined]
+    for name in OWN:
+        setattr(asyncio, name, getattr(rota, name))
     utils.TestLoop = scripted_loop(loop)
     for module, names in SEEN_AS.items():
         for name, seen_as in names.items():
@@ -109,13 +111,28 @@ def run_once(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
 
 
+#: What rota has in place of asyncio's, beside the loop.
+OWN = (
+    "StreamReader",
+    "StreamReaderProtocol",
+    "StreamWriter",
+    "gather",
+    "open_connection",
+    "open_unix_connection",
+    "sleep",
+    "start_server",
+    "start_unix_server",
+)
+
 #: The tests patch what asyncio's modules import: the log to see what is said, ``socket`` and ``signal`` to make them
 #: fail. rota's modules look through those.
 SEEN_AS = {
     "rota.core.trouble": {"logger": "asyncio.base_events"},
     "rota.core.debugging": {"logger": "asyncio.base_events"},
+    "rota.net.binding": {"logger": "asyncio.unix_events", "socket": "asyncio.base_events"},
     "rota.net.dns": {"socket": "asyncio.base_events"},
     "rota.net.tcp": {"socket": "asyncio.base_events"},
+    "rota.net.udp": {"socket": "asyncio.base_events"},
     "rota.net.unix": {"logger": "asyncio.unix_events", "socket": "asyncio.unix_events"},
     "rota.proc.signals": {"logger": "asyncio.unix_events", "signal": "asyncio.unix_events", "sys": "asyncio.unix_events"},
 }

@@ -35,7 +35,7 @@ class Names(Executor):
         try:
             literal: Any = socket.getaddrinfo(host, port, family, type, proto, flags | LITERAL)
             return literal  # type: ignore[no-any-return]
-        except socket.gaierror:
+        except OSError:
             pass
         found: list[AddressInfo] = await self.run_in_executor(
             None, socket.getaddrinfo, host, port, family, type, proto, flags
