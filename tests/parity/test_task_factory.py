@@ -103,3 +103,76 @@ def test_an_unknown_keyword_is_refused(loop):
     with pytest.raises(TypeError):
         loop.create_task(coro, colour="red")
     coro.close()
+
+
+@pytest.mark.parametrize("kind", ["rota"])
+def test_eager_start_is_passed_on_if_it_was_given(loop, library):
+    """asyncio takes the keyword since Python 3.14."""
+    given = []
+
+    def factory(loop, coro, **keywords):
+        given.append(keywords.get("eager_start"))
+        return library.Task(coro, loop=loop, **keywords)
+
+    async def main():
+        loop.set_task_factory(factory)
+        tasks = [
+            loop.create_task(nothing()),
+            loop.create_task(nothing(), eager_start=False),
+            loop.create_task(nothing(), eager_start=True),
+        ]
+        done = [task.done() for task in tasks]
+        await asyncio.wait(tasks)
+        return done
+
+    assert loop.run_until_complete(main()) == [False, False, True]
+    assert given == [None, False, True]
+
+
+@pytest.mark.parametrize("kind", ["rota"])
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="since Python 3.14 a factory is given every keyword")
+def test_a_factory_that_does_not_know_eager_start_says_so(loop, library):
+    loop.set_task_factory(lambda loop, coro: library.Task(coro, loop=loop))
+    coro = nothing()
+    with pytest.raises(TypeError, match="eager_start"):
+        loop.create_task(coro, eager_start=True)
+    coro.close()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio has eager tasks since Python 3.12")
+@pytest.mark.parametrize("eager_start", [None, True, False])
+@pytest.mark.parametrize("whose", ["asyncio's own", "asyncio's for its tasks", "asyncio's for rota's tasks"])
+def test_eager_factories_take_all_that_create_task_takes(loop, kind, library, whose, eager_start):
+    """asyncio's own loop takes ``eager_start`` since Python 3.14."""
+    if kind == "asyncio" and eager_start is not None and sys.version_info < (3, 14):
+        pytest.skip("asyncio: since Python 3.14")
+    variable = contextvars.ContextVar("variable", default="unset")
+    made = []
+
+    class Own(asyncio.Task):
+        def __init__(self, *args, **keywords):
+            made.append(self)
+            super().__init__(*args, **keywords)
+
+    factory = {
+        "asyncio's own": asyncio.eager_task_factory,
+        "asyncio's for its tasks": asyncio.create_eager_task_factory(Own),
+        "asyncio's for rota's tasks": asyncio.create_eager_task_factory(library.Task),
+    }[whose]
+    keywords = {} if eager_start is None else {"eager_start": eager_start}
+
+    async def child():
+        return variable.get()
+
+    async def main():
+        loop.set_task_factory(factory)
+        context = contextvars.copy_context()
+        context.run(variable.set, "given")
+        task = loop.create_task(child(), name="named", context=context, **keywords)
+        done = task.done()
+        assert task.get_name() == "named"
+        assert await task == "given"
+        assert len(made) == (whose == "asyncio's for its tasks")
+        return done
+
+    assert loop.run_until_complete(main()) is (eager_start is not False)

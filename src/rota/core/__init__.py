@@ -10,6 +10,7 @@ file descriptor is behind the poller that the loop is handed.
 ``timers``     the calls that wait for their time
 ``future``     a result that arrives later; ``states`` are its states
 ``task``       a coroutine being run; ``ended`` is how it ended
+``factory``    which keywords a task factory is given
 ``gather``     many awaitables as one
 ``sleep``      let others run, for a turn or for a time
 ``state``      what futures and tasks see of their loop

@@ -20,7 +20,6 @@ the inbox and then looks at the flag.
 
 from __future__ import annotations
 
-import sys
 from asyncio import coroutines
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -33,6 +32,7 @@ from . import native
 from .clock import Clock
 from .debugging import check_callback, report_slow
 from .ended import Ended
+from .factory import make_task
 from .future import Future, new_future
 from .handle import Handle, TimerHandle, new_handle, new_timer
 from .policy import Policy, ready_for
@@ -48,9 +48,6 @@ POLL_EVERY_SECONDS = limits.POLL_EVERY_SECONDS
 POLL_LONGEST = limits.POLL_LONGEST
 WRITE_LONGEST_WAIT = limits.WRITE_LONGEST_WAIT
 NEVER = float("inf")
-
-#: Since Python 3.14 a task factory is given every keyword that create_task was; before, only the context.
-FACTORY_TAKES_ALL = sys.version_info >= (3, 14)
 
 
 def refuse() -> NoReturn:
@@ -392,14 +389,7 @@ class LoopCore(LoopState):
             return task
         if context is not None:
             kwargs["context"] = context
-        if eager_start is not None:
-            kwargs["eager_start"] = eager_start
-        if FACTORY_TAKES_ALL:
-            return self._task_factory(self, coro, name=name, **kwargs)
-        task = self._task_factory(self, coro, **kwargs)
-        if name is not None:
-            task.set_name(name)
-        return task
+        return make_task(self._task_factory, self, coro, name, eager_start, kwargs)
 
     def get_task_factory(self) -> Any:
         """What makes tasks, or None for rota's own."""
