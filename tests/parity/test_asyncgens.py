@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import threading
 
 import pytest
 
@@ -99,3 +100,66 @@ def test_the_hooks_are_those_of_before_when_the_loop_has_run(loop):
 
     loop.run_until_complete(main())
     assert sys.get_asyncgen_hooks() == before
+
+
+def test_one_that_is_dropped_in_another_thread_is_closed_on_the_loop(run_real):
+    closed_in = []
+
+    async def numbers():
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            closed_in.append(threading.get_ident())
+
+    async def main():
+        generator = numbers()
+        await anext(generator)
+        held = [generator]
+        del generator
+        await asyncio.to_thread(held.clear)
+        async with asyncio.timeout(5):
+            while not closed_in:
+                await asyncio.sleep(0.001)
+
+    run_real(main())
+    assert closed_in == [threading.get_ident()]
+
+
+def test_one_that_is_dropped_after_the_loop_was_closed_troubles_nobody(new_virtual_loop):
+    loop = new_virtual_loop()
+    log = []
+
+    async def main():
+        numbers = count(log)
+        await anext(numbers)
+        return numbers
+
+    numbers = loop.run_until_complete(main())
+    loop.close()
+    del numbers
+    gc.collect()
+    assert log == []
+
+
+def test_many_are_closed_together(loop):
+    """Each may wait for another: they are closed at the same time."""
+    order = []
+
+    async def numbers(mine, other):
+        try:
+            yield 1
+        finally:
+            mine.set()
+            await other.wait()
+            order.append("closed")
+
+    async def main():
+        first, second = asyncio.Event(), asyncio.Event()
+        generators = [numbers(first, second), numbers(second, first)]
+        for generator in generators:
+            await anext(generator)
+        await loop.shutdown_asyncgens()
+        return order
+
+    assert loop.run_until_complete(main()) == ["closed", "closed"]

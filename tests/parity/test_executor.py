@@ -137,3 +137,108 @@ def test_a_shutdown_that_takes_too_long_warns(run_real, kind):
         go_on.set()
 
     run_real(main())
+
+
+def test_a_closed_loop_takes_no_calls(new_loop):
+    loop = new_loop()
+    loop.close()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        for executor in (None, pool):
+            with pytest.raises(RuntimeError, match=r"^Event loop is closed$"):
+                loop.run_in_executor(executor, int)
+
+
+def test_ones_own_executor_outlives_the_default_one(run_real):
+    async def main():
+        loop = asyncio.get_running_loop()
+        await loop.shutdown_default_executor()
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            return await loop.run_in_executor(pool, int, "7")
+
+    assert run_real(main()) == 7
+
+
+def test_a_future_of_ones_own_executor_is_wrapped(run_real):
+    """Whatever submit() gives, if it is a concurrent.futures.Future."""
+
+    class Inline(concurrent.futures.Executor):
+        def submit(self, function, /, *args):
+            future = concurrent.futures.Future()
+            future.set_result(("inline", function(*args)))
+            return future
+
+    async def main():
+        return await asyncio.get_running_loop().run_in_executor(Inline(), int, "7")
+
+    assert run_real(main()) == ("inline", 7)
+
+
+def test_a_call_that_has_begun_is_not_stopped_by_its_cancellation(run_real):
+    async def main():
+        loop = asyncio.get_running_loop()
+        begun, go_on, ended = threading.Event(), threading.Event(), threading.Event()
+
+        def work():
+            begun.set()
+            go_on.wait(10)
+            ended.set()
+
+        call = loop.run_in_executor(None, work)
+        await asyncio.to_thread(begun.wait, 10)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert not ended.is_set()
+        go_on.set()
+        await asyncio.to_thread(ended.wait, 10)
+        assert ended.is_set()
+
+    run_real(main())
+
+
+def test_a_result_that_comes_after_the_loop_was_closed_is_nobodys(new_loop, caplog):
+    loop = new_loop()
+    go_on = threading.Event()
+    pool = concurrent.futures.ThreadPoolExecutor(1)
+
+    async def main():
+        call = loop.run_in_executor(pool, go_on.wait, 10)
+        await asyncio.sleep(0)
+        return call
+
+    call = loop.run_until_complete(main())
+    loop.close()
+    go_on.set()
+    pool.shutdown()
+    assert not call.done()
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("kind", ["rota"])
+def test_a_shutdown_that_is_cancelled_does_not_hold_the_loop(run_real):
+    """asyncio's waits for the thread all the same, in Python 3.11 and 3.12."""
+    go_on = threading.Event()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.run_in_executor(None, go_on.wait, 10)
+        ending = asyncio.ensure_future(loop.shutdown_default_executor())
+        await asyncio.sleep(0.001)
+        ending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await ending
+        assert not go_on.is_set()
+        go_on.set()
+
+    run_real(main())
+
+
+def test_in_debug_mode_a_coroutine_is_refused(run_real):
+    async def work():
+        pass
+
+    async def main():
+        with pytest.raises(TypeError, match=r"^coroutines cannot be used with run_in_executor\(\)$"):
+            asyncio.get_running_loop().run_in_executor(None, work)
+
+    run_real(main(), debug=True)
