@@ -16,7 +16,7 @@ from .. import limits
 from ..core.handle import Handle
 from ..core.lifecycle import Lifecycle
 from .descriptors import replace
-from .tls import tls_transport
+from .tls import outermost, tls_transport
 from .transport import SocketTransport
 
 #: Out of file descriptors or memory: nothing is wrong with the connection, it waits in the kernel's queue.
@@ -135,7 +135,7 @@ class Server(asyncio.AbstractServer):
     def close_clients(self) -> None:
         """Close every connection that was accepted, after what was written has left."""
         for transport in list(self._transports):
-            transport.close()
+            outermost(transport).close()
 
     def abort_clients(self) -> None:
         """Close every connection that was accepted, at once."""

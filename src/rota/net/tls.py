@@ -83,6 +83,13 @@ def seconds(name: str, given: float | None, default: float) -> float:
     return given
 
 
+def outermost(transport: Any) -> Any:
+    """The transport that the program sees: what TLS there is over ``transport``, or that itself."""
+    while type(transport.get_protocol()) is TlsTransport:
+        transport = transport.get_protocol()
+    return transport
+
+
 class Tls(Lifecycle):
     """``start_tls``."""
 

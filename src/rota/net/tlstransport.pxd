@@ -91,7 +91,7 @@ cdef class TlsTransport(Endpoint):
 
     cdef _flush(self, bint outside)
 
-    @cython.locals(count=Py_ssize_t, size=Py_ssize_t, data=bytes)
+    @cython.locals(count=Py_ssize_t, size=Py_ssize_t, data=bytes, more=bint)
     cdef _encrypt(self)
 
     @cython.locals(size=Py_ssize_t, last=Py_ssize_t)
@@ -114,6 +114,9 @@ cdef class TlsTransport(Endpoint):
 
     @cython.locals(size=Py_ssize_t)
     cdef _drop_incoming(self)
+
+    @cython.locals(size=Py_ssize_t)
+    cdef Py_ssize_t _drop(self) except -2
 
     cdef _linger(self, Py_ssize_t size)
 

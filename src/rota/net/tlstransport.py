@@ -333,7 +333,7 @@ class TlsTransport(Endpoint):
             self._loop._ready.push(self)
 
     def _run(self) -> None:
-        """Reading was resumed, or the end began: what came before that needs no word from the socket."""
+        """Reading was resumed: what came before that needs no word from the socket."""
         self._received()
 
     def _deliver(self) -> None:
@@ -543,10 +543,18 @@ class TlsTransport(Endpoint):
             self._beneath.close()
 
     def _encrypt(self) -> None:
-        """Make records of what was written, as long as the transport beneath can pass them on."""
+        """Make records of what was written, as long as the transport beneath can pass them on; the last of them are
+        left to be sent.
+        """
         count = 0  # how many of _out are done
+        more = False
         try:
-            while count < len(self._out) and not self._is_beneath_full():
+            while count < len(self._out):
+                if more:
+                    self._send_records()
+                if self._is_beneath_full():
+                    break
+                more = True
                 data = self._out[count]
                 size = len(data) - self._offset
                 if size > WRITE_NOW:
@@ -562,7 +570,6 @@ class TlsTransport(Endpoint):
                 while count < len(self._out) and self._offset >= len(self._out[count]):
                     self._offset -= len(self._out[count])
                     count += 1
-                self._send_records()
         except SSLWantReadError:
             # The peer has begun another handshake; its answer brings us back here.
             pass
@@ -622,8 +629,6 @@ class TlsTransport(Endpoint):
         self._closing = True
         if self._paused and not self._peer_ended:
             self._beneath.resume_reading()
-        if self._incoming.pending:
-            self._deliver_later()
         self._await_progress()
         if self._loop._thread_id is None:
             self._flush(False)
@@ -659,39 +664,44 @@ class TlsTransport(Endpoint):
 
     def _say_goodbye(self) -> None:
         """Write our close_notify: nothing of ours comes after it."""
+        # With data of the peer's in its way, OpenSSL would fail, and for good.
+        if self._drop() < 0:
+            return
         self._goodbye = True
         try:
             self._ssl.unwrap()
         except SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            # The peer's data is in the way of its close_notify; it will be dropped.
-            if error.reason != "APPLICATION_DATA_AFTER_CLOSE_NOTIFY":
-                self._send_records()
-                self._fatal_error(error, "Fatal error on SSL protocol")
+            self._fatal_error(error, "Fatal error on SSL protocol")
         else:
             self._peer_ended = True
 
     def _drop_incoming(self) -> None:
         """We are closing: what still comes is nobody's, but the peer's close_notify may be behind it."""
+        size = self._drop()
+        if size < 0:
+            return
+        if size and self._goodbye and not self._peer_ended and not self._beneath.get_write_buffer_size():
+            self._linger(size)
+        self._flush(True)
+
+    def _drop(self) -> int:
+        """Decrypt what has come and forget it. How many bytes that was, or -1 if it was no TLS: then all is over."""
         size = 0
         try:
             while not self._peer_ended:
                 found = self._read(RECORD)
-                if found:
-                    size += len(found)
-                else:
-                    self._peer_ended = True
+                size += len(found)
+                self._peer_ended = not found
         except SSLWantReadError:
             pass
         except SSLZeroReturnError:
             self._peer_ended = True
         except ssl.SSLError as error:
             self._fatal_error(error, "Fatal error on SSL protocol")
-            return
-        if size and self._goodbye and not self._beneath.get_write_buffer_size():
-            self._linger(size)
-        self._flush(True)
+            return -1
+        return size
 
     def _linger(self, size: int) -> None:
         """``size`` bytes have come though all of ours have left: they may have been on their way, or the peer does

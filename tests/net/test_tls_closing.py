@@ -1,0 +1,414 @@
+"""How a TLS connection ends: what was written arrives, nothing comes after close(), and nobody waits for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import struct
+
+import pytest
+
+from .conftest import ROTA
+from .recorder import HalfOpen, Recorder, troubles, turns, until
+from .tls_peer import meet
+
+
+async def let_go(pair, protocol, peer):
+    """The peer closes, too."""
+    peer.say_goodbye()
+    pair[1].shutdown(socket.SHUT_WR)
+    return await protocol.lost
+
+
+def test_what_was_written_arrives_before_the_goodbye(run_real, pair, server_context, client_context):
+    async def main():
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport.write(bytes(3_000_000))
+        transport.write(b"last words")
+        transport.close()
+        transport.close()
+        found = bytearray()
+
+        def over():
+            found.extend(peer.read(50_000))
+            return peer.goodbye
+
+        await until(over)
+        assert found == bytes(3_000_000) + b"last words"
+        assert not protocol.lost.done()
+        assert await let_go(pair, protocol, peer) is None
+        assert protocol.events.count("eof") <= 1  # asyncio tells of the end of what it reads, even so
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_nothing_comes_after_close(run, pair, server_context, client_context):
+    """asyncio goes on giving the protocol what comes until its close_notify is written."""
+
+    async def main():
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        peer.write(b"too late")
+        transport.close()
+        await until(lambda: peer.read() == b"" and peer.goodbye)
+        assert await let_go(pair, protocol, peer) is None
+        assert protocol.events == ["made", "lost"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_who_goes_on_sending_is_cut_off_soon(run, pair, server_context, client_context):
+    """asyncio breaks off with an SSLError, or goes on reading for 30 seconds."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport.close()
+        began = loop.time()
+        while not protocol.lost.done():
+            await asyncio.sleep(0.2)
+            if not protocol.lost.done():
+                peer.write(b"a line now and then")
+                await turns()
+        assert await protocol.lost is None
+        assert loop.time() - began < 2
+        assert protocol.events == ["made", "lost"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_who_sends_without_end_is_cut_off_at_once(run, pair, server_context, client_context):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport.close()
+        began = loop.time()
+        sent = 0
+
+        def over():
+            nonlocal sent
+            if not protocol.lost.done():
+                if not peer.unsent():
+                    peer.ssl.write(bytes(100_000))
+                    sent += 100_000
+                peer.send()
+            return protocol.lost.done()
+
+        await until(over)
+        assert await protocol.lost is None
+        assert loop.time() == began
+        assert sent < 5_000_000
+        assert protocol.events == ["made", "lost"]
+
+    run(main())
+
+
+def test_a_peer_that_does_not_answer_the_goodbye_is_given_up(run, pair, server_context, client_context):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, _ = await meet(pair, Recorder, server_context, client_context, ssl_shutdown_timeout=5)
+        began = loop.time()
+        transport.close()
+        error = await protocol.lost
+        assert isinstance(error, TimeoutError)
+        assert str(error) == "SSL shutdown timed out"
+        assert loop.time() - began == 5
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_slow_is_not_dead(run, pair, server_context, client_context):
+    """asyncio drops what has not left when the shutdown timeout is over, however well it goes."""
+
+    async def main():
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context, ssl_shutdown_timeout=5)
+        transport.write(bytes(5_000_000))
+        transport.close()
+        found = 0
+        while not peer.goodbye:
+            await asyncio.sleep(4)
+            found += len(peer.read(500_000))
+            await turns()
+        assert found == 5_000_000
+        assert await let_go(pair, protocol, peer) is None
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_who_takes_nothing_is_given_up(run, pair, server_context, client_context):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, _ = await meet(pair, Recorder, server_context, client_context, ssl_shutdown_timeout=5)
+        transport.write(bytes(5_000_000))
+        await turns()
+        began = loop.time()
+        transport.close()
+        assert isinstance(await protocol.lost, TimeoutError)
+        assert 5 <= loop.time() - began <= 10
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_close_while_reading_is_paused(run, pair, server_context, client_context):
+    """What waits unread must not hide the peer's goodbye."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        began = loop.time()
+        transport.pause_reading()
+        peer.write(b"unread" * 1000)
+        peer.say_goodbye()
+        await turns()
+        transport.close()
+        await until(protocol.lost.done)
+        assert await protocol.lost is None
+        assert peer.read() == b""
+        assert peer.goodbye
+        assert loop.time() == began
+        assert protocol.events == ["made", "lost"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_close_in_the_middle_of_what_came(run, pair, server_context, client_context):
+    """The protocol closes while more of the same packet waits, and the peer's goodbye behind it."""
+
+    class Fussy(Recorder, asyncio.BufferedProtocol):
+        def get_buffer(self, sizehint):
+            self.buffer = bytearray(10)
+            return self.buffer
+
+        def buffer_updated(self, size):
+            self.data += self.buffer[:size]
+            self.transport.close()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, peer = await meet(pair, Fussy, server_context, client_context)
+        began = loop.time()
+        peer.ssl.write(b"x" * 100)
+        peer.say_goodbye()
+        await until(protocol.lost.done)
+        assert await protocol.lost is None
+        assert transport.is_closing()
+        assert protocol.data == b"x" * 10
+        assert peer.read() == b""
+        assert peer.goodbye
+        assert loop.time() == began
+
+    run(main())
+
+
+@pytest.mark.parametrize("callback", ["connection_made", "data_received", "eof_received"])
+@pytest.mark.parametrize("way", ["close", "abort"])
+def test_a_callback_ends_the_connection(run_real, pair, server_context, client_context, callback, way):
+    class Leaver(Recorder):
+        def leave(self):
+            getattr(self.transport, way)()
+
+    def leaving(self, *args):
+        getattr(Recorder, callback)(self, *args)
+        self.leave()
+
+    setattr(Leaver, callback, leaving)
+
+    async def main():
+        told = troubles()
+        _, protocol, peer = await meet(pair, Leaver, server_context, client_context)
+        if callback != "connection_made":
+            peer.ssl.write(b"hello")
+            peer.say_goodbye()
+        await until(lambda: peer.read() == b"" and (peer.goodbye or peer.eof))
+        pair[1].shutdown(socket.SHUT_WR)
+        assert await protocol.lost is None
+        assert protocol.events[0] == "made"
+        assert protocol.events[-1] == "lost"
+        assert told == []
+
+    run_real(main())
+
+
+def test_the_end_of_what_the_peer_says_is_told_once(run_real, pair, server_context, client_context):
+    async def main():
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        peer.write(b"that is all")
+        peer.say_goodbye()
+        assert await protocol.lost is None
+        assert peer.read() == b""
+        assert peer.goodbye
+        assert protocol.events == ["made", "data", "eof", "lost"]
+        assert transport.is_closing()
+
+    run_real(main())
+
+
+def test_an_answer_to_the_end_arrives(run_real, pair, server_context, client_context):
+    class Polite(Recorder):
+        def eof_received(self):
+            self.transport.write(b"good night")
+
+    async def main():
+        _, protocol, peer = await meet(pair, Polite, server_context, client_context)
+        peer.say_goodbye()
+        assert await protocol.lost is None
+        assert peer.read() == b"good night"
+        assert peer.goodbye
+
+    run_real(main())
+
+
+def test_half_a_connection_cannot_be_kept(run_real, pair, server_context, client_context, caplog):
+    async def main():
+        transport, protocol, peer = await meet(pair, HalfOpen, server_context, client_context)
+        assert not transport.can_write_eof()
+        with pytest.raises(NotImplementedError):
+            transport.write_eof()
+        peer.say_goodbye()
+        assert await protocol.lost is None
+        assert "returning true from eof_received() has no effect when using ssl" in caplog.text
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("cut", [1, 5, 20])
+def test_an_end_in_the_middle_of_a_record(run_real, pair, server_context, client_context, cut):
+    async def main():
+        _, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        peer.write(b"whole")
+        peer.ssl.write(b"a record that never arrives whole")
+        peer.send(cut)
+        pair[1].shutdown(socket.SHUT_WR)
+        assert await protocol.lost is None
+        assert protocol.data == b"whole"
+        assert protocol.events == ["made", "data", "eof", "lost"]
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_who_ends_without_a_word_still_hears_goodbye(run_real, pair, server_context, client_context):
+    """asyncio sends no close_notify then, so that the peer can't know whether it has got all."""
+
+    async def main():
+        _, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        pair[1].shutdown(socket.SHUT_WR)
+        assert await protocol.lost is None
+        peer.read()
+        assert peer.goodbye
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_peer_that_does_not_stay_for_our_goodbye_is_no_error(run_real, pair, server_context, client_context):
+    async def main():
+        _, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        peer.say_goodbye()
+        pair[1].close()
+        assert await protocol.lost is None
+        assert protocol.events == ["made", "eof", "lost"]
+
+    run_real(main())
+
+
+def test_a_reset_is_an_error(run_real, server_context, client_context):
+    async def main():
+        told = troubles()
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            ours = socket.create_connection(listening.getsockname())
+            theirs, _ = listening.accept()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        with theirs:
+            _, protocol, _ = await meet((ours, theirs), Recorder, server_context, client_context)
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert isinstance(await protocol.lost, ConnectionResetError)
+        assert told == []
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_what_is_no_tls_ends_the_connection(run_real, pair, server_context, client_context):
+    """What came whole before it is handed over; asyncio loses it."""
+
+    async def main():
+        told = troubles()
+        _, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        peer.ssl.write(b"whole")
+        pair[1].send(peer.outgoing.read() + b"GET / HTTP/1.0\r\n\r\n")
+        error = await protocol.lost
+        assert isinstance(error, ssl.SSLError)
+        assert protocol.data == b"whole"
+        assert protocol.events == ["made", "data", "lost"]
+        with pytest.raises(ssl.SSLError, match="ALERT"):
+            peer.read()  # why
+        assert told == []
+
+    run_real(main())
+
+
+def test_writing_to_what_is_closed(run_real, pair, server_context, client_context, caplog):
+    async def main():
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport.close()
+        for _ in range(10):
+            transport.write(b"lost")
+        with pytest.raises(TypeError, match="expecting a bytes-like instance, got str"):
+            transport.write("text")
+        await until(lambda: peer.read() == b"" and peer.goodbye)
+        assert await let_go(pair, protocol, peer) is None
+        assert "SSL connection is closed" in caplog.text
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_what_a_turn_writes_before_abort_leaves(run_real, pair, server_context, client_context):
+    """As without TLS: what asyncio sends at once, rota keeps for the end of the turn."""
+
+    async def main():
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport.write(b"last words")
+        transport.abort()
+        assert await protocol.lost is None
+        assert peer.read() == b"last words"
+        assert not peer.goodbye
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_server_closes_its_clients_with_a_goodbye(run_real, server_context, client_context):
+    """asyncio closes the sockets under its TLS connections, and has close_clients only since Python 3.13."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        served = []
+
+        def serve():
+            served.append(Recorder())
+            return served[-1]
+
+        server = await loop.create_server(serve, "127.0.0.1", 0, ssl=server_context)
+        _, protocol = await loop.create_connection(
+            Recorder, *server.sockets[0].getsockname(), ssl=client_context, server_hostname="server.test"
+        )
+        await until(lambda: served[0].events)
+        served[0].transport.write(b"last words")
+        server.close()
+        server.close_clients()
+        assert await protocol.lost is None
+        assert await served[0].lost is None
+        assert protocol.events == ["made", "data", "eof", "lost"]
+        assert served[0].events == ["made", "lost"]
+
+    run_real(main())

@@ -1,0 +1,120 @@
+"""The other end of a TLS connection, moved by hand, so that a test decides what it says and when."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+
+NAME = "server.test"
+
+
+class Peer:
+    """TLS over a non-blocking socket. ``goodbye`` is true once the other end's close_notify has come, ``eof`` once
+    its connection has ended; ``records`` are the sizes of the records that came.
+    """
+
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, server_side: bool = True) -> None:
+        self.sock = sock
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+        self.ssl = context.wrap_bio(
+            self.incoming,
+            self.outgoing,
+            server_side=server_side,
+            server_hostname=None if server_side else NAME,
+        )
+        self.goodbye = False
+        self.eof = False
+        self.records: list[int] = []
+        self._unparsed = bytearray()
+        self._unsent = b""
+
+    async def shake(self) -> None:
+        async with asyncio.timeout(5):
+            while not self.eof:
+                try:
+                    self.ssl.do_handshake()
+                    self.send()
+                    return
+                except ssl.SSLWantReadError:
+                    self.send()
+                    self.receive()
+                await asyncio.sleep(0)
+
+    def send(self, limit: int | None = None) -> None:
+        """Give the kernel what there is, or the first ``limit`` bytes of it."""
+        self._unsent += self.outgoing.read()
+        while self._unsent and limit != 0:
+            try:
+                sent = self.sock.send(self._unsent if limit is None else self._unsent[:limit])
+            except BlockingIOError:
+                return
+            except (BrokenPipeError, ConnectionResetError):
+                self._unsent = b""
+                return
+            self._unsent = self._unsent[sent:]
+            if limit is not None:
+                limit -= sent
+
+    def unsent(self) -> int:
+        return len(self._unsent)
+
+    def receive(self, limit: int = 1 << 20) -> None:
+        """Take what is in the socket, ``limit`` bytes at most."""
+        while limit and not self.eof:
+            try:
+                data = self.sock.recv(min(limit, 1 << 16))
+            except BlockingIOError:
+                return
+            except ConnectionResetError:
+                data = b""
+            self.eof = not data
+            limit -= len(data)
+            self.incoming.write(data)
+            self._unparsed += data
+            while len(self._unparsed) >= 5:
+                size = 5 + int.from_bytes(self._unparsed[3:5], "big")
+                if len(self._unparsed) < size:
+                    break
+                self.records.append(size)
+                del self._unparsed[:size]
+
+    def read(self, limit: int = 1 << 20) -> bytes:
+        """What the other end has said so far."""
+        self.receive(limit)
+        found = bytearray()
+        try:
+            while not self.goodbye:
+                data = self.ssl.read(1 << 16)
+                self.goodbye = not data
+                found += data
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLZeroReturnError:
+            self.goodbye = True
+        return bytes(found)
+
+    def write(self, data: bytes) -> None:
+        self.ssl.write(data)
+        self.send()
+
+    def say_goodbye(self) -> None:
+        """Send close_notify."""
+        try:
+            self.ssl.unwrap()
+        except ssl.SSLWantReadError:
+            pass
+        except ssl.SSLError as error:
+            assert error.reason == "APPLICATION_DATA_AFTER_CLOSE_NOTIFY"
+        self.send()
+
+
+async def meet(pair, factory, server_context, client_context, **options):
+    """``(transport, protocol, peer)``: a client of the loop, and its server in the hands of the test."""
+    peer = Peer(pair[1], server_context)
+    connecting = asyncio.get_running_loop().create_connection(
+        factory, sock=pair[0], ssl=client_context, server_hostname=NAME, **options
+    )
+    (transport, protocol), _ = await asyncio.gather(connecting, peer.shake())
+    return transport, protocol, peer
