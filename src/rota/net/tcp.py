@@ -192,6 +192,9 @@ class Tcp(SocketCalls):
         except BaseException:
             transport.close()
             raise
+        finally:
+            # The exception holds this frame, and it held the exception.
+            waiter = None
         return transport, protocol
 
     async def connect_accepted_socket(

@@ -137,4 +137,7 @@ class Tls(Lifecycle):
             go_on.cancel()
             transport.close()
             raise
+        finally:
+            # The exception holds this frame, and it held the exception.
+            waiter = None
         return secured

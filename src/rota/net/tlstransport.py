@@ -280,7 +280,8 @@ class TlsTransport(Endpoint):
                 self._fatal_error(error, "Fatal error: protocol.connection_made() call failed.")
                 return
         self._tell_waiter(None)
-        self._received()
+        if self._incoming.pending:
+            self._received()
 
     def _handshake_failed(self, error: BaseException) -> None:
         """From HANDSHAKING to CLOSED."""
