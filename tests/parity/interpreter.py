@@ -410,7 +410,11 @@ class Interpreter:
         try:
             found = [next(iterator) is future, future._asyncio_future_blocking]
             if how == "throw":
-                iterator.throw(ValueError("thrown"))
+                try:
+                    iterator.throw(ValueError("thrown"))
+                except ValueError:
+                    # Its context is what is being handled here, as ever; asyncio's compiled iterator sets none.
+                    found.append("thrown")
             elif how == "close":
                 iterator.close()
                 found.append(next(iterator, "over"))
@@ -592,7 +596,12 @@ class Interpreter:
                 body = self.later_body(who, number)
                 if body is not None:
                     label = self.label("member")
-                    group.create_task(self.actor(Who(label, body)), name=label)
+                    member = self.actor(Who(label, body))
+                    try:
+                        group.create_task(member, name=label)
+                    except RuntimeError:
+                        member.close()  # as Python does since 3.13: an eager member has failed already
+                        raise
             await self.inline(who, inside)
         return len(group._tasks)
 
