@@ -2,6 +2,7 @@ cimport cython
 
 from . cimport native
 from .ready cimport Runnable
+from .state cimport LoopState
 
 cdef object callback_source, source_traceback
 
@@ -11,12 +12,10 @@ cdef class Handle(Runnable):
     cdef readonly object _callback
     cdef readonly bint _cancelled
     cdef readonly object _context
-    cdef readonly object _loop
+    cdef readonly LoopState _loop
     cdef public object _source_traceback
 
-    cdef _prepare(self, callback, args, loop, context)
-
-    cdef _remember_source(self)
+    cdef _prepare(self, callback, args, LoopState loop, context)
 
     cdef _describe_time(self, list words)
 
@@ -40,8 +39,8 @@ cdef class TimerHandle(Handle):
 
 
 @cython.locals(handle=Handle)
-cpdef Handle new_handle(callback, args, loop, context)
+cpdef Handle new_handle(callback, args, LoopState loop, context)
 
 
 @cython.locals(timer=TimerHandle)
-cpdef TimerHandle new_timer(double when, callback, args, loop, context)
+cpdef TimerHandle new_timer(double when, callback, args, LoopState loop, context)

@@ -47,11 +47,7 @@ class Handle(Runnable):
         self._cancelled = False
         self._is_task = False
         self._queued = False
-        self._source_traceback: Any = None
-
-    def _remember_source(self) -> None:
-        """Keep where this call was asked for, in debug mode."""
-        self._source_traceback = source_traceback()
+        self._source_traceback: Any = source_traceback() if loop._debug else None
 
     def __repr__(self) -> str:
         words = [type(self).__name__]

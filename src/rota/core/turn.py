@@ -287,8 +287,6 @@ class LoopCore(LoopState):
             self._check_thread()
             check_callback(callback, "call_soon")
         handle = new_handle(callback, args, self, context)
-        if self._debug:
-            handle._remember_source()
         if self._inbox:
             # Who called from another thread before this was first.
             self._take_inbox()
@@ -302,8 +300,6 @@ class LoopCore(LoopState):
         if self._debug:
             check_callback(callback, "call_soon_threadsafe")
         handle = new_handle(callback, args, self, context)
-        if self._debug:
-            handle._remember_source()
         if self._parked or self._thread_id is None or self._thread_id != get_ident():
             self._inbox.append(handle)
             if self._parked:
@@ -346,8 +342,6 @@ class LoopCore(LoopState):
             self._check_thread()
             check_callback(callback, method)
         timer = new_timer(when, callback, args, self, context)
-        if self._debug:
-            timer._remember_source()
         self._timers.push(timer)
         return timer
 
