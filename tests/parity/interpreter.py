@@ -32,7 +32,11 @@ BEGIN = 1000.0  # what both virtual clocks show first
 HORIZON = 24.0  # seconds that a program has; then everything is cancelled until it ends
 LONGEST = 150  # operations after which nothing new begins
 ROUNDS = 12  # times that every task is cancelled at the end; even a stubborn one lets go then
+RING = ("a ring",)  # how a trace ends that can't go on
 STEP = 2.0**-20  # by which a timer is later that would be due with another one
+
+#: asyncio's name for the future of a gathering, and rota's.
+GATHERING = ("_GatheringFuture", "Gathering")
 
 #: Texts in which rota says more than asyncio's compiled classes do (asyncio's plain ones, where these have a check at
 #: all, say what rota says).
@@ -132,6 +136,7 @@ class Interpreter:
     def text(self, value: str) -> str:
         """``value`` without what differs from run to run."""
         value = re.sub(r"<.*>", "<>", re.sub(r"0x[0-9a-f]+", "0x", value), flags=re.DOTALL)
+        value = value.replace(*GATHERING)
         for richer, plain in RICHER:
             value = richer.sub(plain, value)
         return value
@@ -237,7 +242,7 @@ class Interpreter:
                 loop.call_at(self.when(5), self.end)
                 self.turn_until(lambda: self.finished)
             if self.ring:
-                return self.trace
+                return [*self.trace, RING]
             self.trace.append(("left", len(asyncio.all_tasks(loop))))
             for future in [*self.futures, *self.tasks]:
                 self.trace.append(("at the end", self.state(future)))
@@ -281,7 +286,11 @@ class Interpreter:
         return when
 
     def delay(self, units: float | None) -> float | None:
-        return None if units is None else units if units <= 0 else self.when(units) - self.loop.time()
+        """For what needs no timer if that is not positive."""
+        return units if units is not None and units <= 0 else self.limit(units)
+
+    def limit(self, units: float | None) -> float | None:
+        return None if units is None else self.when(units) - self.loop.time()
 
     def label(self, kind: str) -> str:
         self.labels += 1
@@ -571,18 +580,21 @@ class Interpreter:
         self.futures.append(self.gathering(who, which, return_exceptions, own))
 
     async def wait(self, who: Who, which: Any, units: float | None, when: str) -> Any:
-        order = [self.there(each) for each in which]
-        done, pending = await asyncio.wait(order, timeout=self.delay(units), return_when=when)
+        order = self.at_most_one_done(which)
+        done, pending = await asyncio.wait(order, timeout=self.limit(units), return_when=when)
         return [(each in done, each in pending) for each in order]
+
+    def at_most_one_done(self, which: Any) -> list[Any]:
+        """asyncio hears of those that are done already in the order of a set."""
+        chosen: list[Any] = []
+        for each in map(self.there, which):
+            if not (each.done() and any(other.done() for other in chosen)):
+                chosen.append(each)
+        return chosen
 
     async def as_completed(self, who: Who, which: Any, units: float | None) -> Any:
         found = []
-        awaitables: list[Any] = []
-        for each in map(self.there, which):
-            # asyncio hears of those that are done already in the order of a set.
-            if not (each.done() and any(other.done() for other in awaitables)):
-                awaitables.append(each)
-        for each in asyncio.as_completed(awaitables, timeout=self.delay(units)):
+        for each in asyncio.as_completed(self.at_most_one_done(which), timeout=self.limit(units)):
             try:
                 found.append(self.described(await each))
             except (ValueError, OSError, Trouble) as error:

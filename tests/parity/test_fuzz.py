@@ -14,7 +14,7 @@ import time
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from tests.clocks import VirtualSelectorLoop, virtual_rota_loop
-from tests.parity.interpreter import trace_of
+from tests.parity.interpreter import RING, trace_of
 from tests.parity.program import programs
 
 import rota
@@ -28,6 +28,9 @@ def check(program):
     """Run ``program`` on both loops and compare what was seen."""
     theirs = trace_of(program, VirtualSelectorLoop, asyncio)
     ours = trace_of(program, virtual_rota_loop, rota)
+    if RING in (*ours[-1:], *theirs[-1:]):
+        length = min(len(ours), len(theirs)) - 1
+        ours, theirs = ours[:length], theirs[:length]
     if ours != theirs:
         raise AssertionError(difference(program, theirs, ours))
 
