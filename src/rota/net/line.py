@@ -26,9 +26,9 @@ class Lines(Descriptors):
         self._lines: tuple[dict[int, deque[Turn]], dict[int, deque[Turn]]] = ({}, {})
         super().__init__(*args)
 
-    def _adopt(self, fd: int, transport: Any) -> None:
+    def _take_descriptor(self, fd: int, transport: Any) -> None:
         self._end_stale(fd)
-        super()._adopt(fd, transport)
+        super()._take_descriptor(fd, transport)
 
     def _end_stale(self, fd: int) -> None:
         """``fd`` is used anew. If a socket was closed while calls waited for it, they end here: the kernel says nothing
