@@ -6,12 +6,14 @@
 ``endpoint``    what all transports share
 ``transport``   bytes between a stream socket and a protocol
 ``datagram``    datagrams between a socket and a protocol
-``streams``     connections that a program reads and writes; ``reader`` what came and was not read, ``flow`` the rest
 ``tcp, unix``   connect and listen
 ``udp``         datagram endpoints
 ``binding``     local addresses
 ``server``      what listens, and the connections that it accepted
 ``tls``         TLS over a transport
+``streams``     connections that a program reads and writes
+``reader``      what came on a stream and was not read
+``flow``        what a stream's protocol and writer do for every packet
 ``pipe``        pipes, FIFOs and terminals
 ``sendfile``    files to sockets, copied by the kernel
 ``sock``        a program's own socket, awaited call by call
