@@ -318,6 +318,30 @@ def test_a_piece_that_a_read_takes_whole_is_not_copied(run):
     run(main())
 
 
+@pytest.mark.parametrize("size", [1, 7, 600])
+def test_any_number_of_pieces_is_read_as_one(check, size):
+    """Small ones are put together on the way, long ones stay apart until they are read."""
+
+    async def main(reader):
+        text = b"".join(b"%d," % number for number in range(20_000))
+        for begin in range(0, len(text), size):
+            reader.feed_data(text[begin : begin + size])
+        assert reader._buffer == text
+        found = [await reader.read(3), await reader.readexactly(5000), await reader.readuntil(b"9999,")]
+        found += [await reader.readuntil(b",") for _ in range(50)]
+        searching = asyncio.create_task(reader.readuntil(b"the end"))
+        await turns(3)
+        for piece in (b"the", b" e", b"n", b"d and more"):
+            assert not searching.done()
+            reader.feed_data(piece)
+            await turns(3)
+        found.append(await searching)
+        assert b"".join(found) == text + b"the end"
+        assert await reader.read(100) == b" and more"
+
+    check(main, limit=1 << 20)
+
+
 def test_a_buffer_that_changes_later_is_copied(check):
     async def main(reader):
         data = bytearray(b"first")
