@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import inspect
 import socket
+import ssl
 import sys
 
 import pytest
 
 import rota
 
+from .conftest import ROTA
 from .recorder import fill, read_all, troubles, turns, until
 
 
@@ -364,6 +367,58 @@ def test_tls_may_begin_in_the_middle(run_real, streams, server_context, client_c
         await finish(writer)
         server.close()
         await server.wait_closed()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_what_came_early_belongs_to_tls(run_real, streams, pair, server_context, client_context):
+    """The first record of the handshake comes together with the line that asks for TLS. asyncio's loses it (before the
+    last versions of 3.13), and waits until the handshake takes too long.
+    """
+
+    async def main():
+        ours, theirs = pair
+        reader, writer = await streams.open_connection(sock=ours)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = client_context.wrap_bio(incoming, outgoing, server_hostname="server.test")
+        with pytest.raises(ssl.SSLWantReadError):
+            client.do_handshake()
+        theirs.send(b"STARTTLS\n" + outgoing.read())
+        assert await reader.readline() == b"STARTTLS\n"
+        await until(lambda: reader._buffer)
+        writer._protocol._client_connected_cb = True  # this is the server's side
+        securing = asyncio.create_task(writer.start_tls(server_context))
+        while not securing.done():
+            incoming.write(read_all(theirs))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                client.do_handshake()
+            if outgoing.pending:
+                theirs.send(outgoing.read())
+            await turns(3)
+        await securing
+        client.write(b"secret\n")
+        theirs.send(outgoing.read())
+        assert await reader.readline() == b"secret\n"
+        writer.transport.abort()
+        await turns()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_words_in_the_clear_are_not_read_after_tls_has_begun(run_real, streams, pair, client_context):
+    """asyncio's reader gives them as if the peer had said them in secret (before the last versions of 3.13)."""
+
+    async def main():
+        ours, theirs = pair
+        reader, writer = await streams.open_connection(sock=ours)
+        theirs.send(b"GO\nfrom a stranger\n")
+        assert await reader.readline() == b"GO\n"
+        with pytest.raises(ssl.SSLError):
+            await writer.start_tls(client_context, server_hostname="server.test")
+        assert reader._buffer == b""
+        await turns()
 
     run_real(main())
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import ssl
 from typing import Any
 
 from .. import limits
 from ..core.lifecycle import Lifecycle
+from .reader import ReaderCore
 from .tlstransport import TlsTransport
 
 
@@ -90,6 +92,22 @@ def outermost(transport: Any) -> Any:
     return transport
 
 
+def unread_of(protocol: Any) -> bytes:
+    """What a stream has received and not read, which it loses: it came before TLS began, so it belongs to TLS.
+
+    It may be the peer's first handshake record, come early; left to the stream, the words of a stranger, sent in the
+    clear, would be read as if they were the peer's (CVE-2011-0411).
+    """
+    reader = getattr(protocol, "_stream_reader", None)
+    if isinstance(reader, ReaderCore):
+        return reader._take_some(reader._unread) or b""
+    if isinstance(reader, asyncio.StreamReader):
+        unread = bytes(reader._buffer)  # type: ignore[attr-defined]
+        reader._buffer.clear()  # type: ignore[attr-defined]
+        return unread
+    return b""
+
+
 class Tls(Lifecycle):
     """``start_tls``."""
 
@@ -129,6 +147,9 @@ class Tls(Lifecycle):
         transport.pause_reading()
         transport.set_protocol(secured)
         begin = self.call_soon(secured.connection_made, transport)
+        early = unread_of(protocol)
+        if early:
+            self.call_soon(secured.data_received, early)
         go_on = self.call_soon(transport.resume_reading)
         try:
             await waiter
