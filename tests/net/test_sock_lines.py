@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 
@@ -311,3 +312,29 @@ def test_a_transports_socket_is_refused_though_there_is_something_to_read(run_re
         await until(lambda: pair[0].fileno() == -1)
 
     run_real(main())
+
+
+def test_a_full_receiver_does_not_keep_the_loop_awake(run, tmp_path):
+    """The kernel tells a Unix socket that is not connected of its own room, not of the receiver's."""
+    path = str(tmp_path / "socket")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with (
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock,
+        ):
+            receiver.bind(path)
+            sock.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while sock.sendto(b"x", path):
+                    pass
+            (sending,) = begun(loop.sock_sendto(sock, b"last", path))
+            before = loop._polls
+            await asyncio.sleep(1)
+            assert loop._polls - before < 2100
+            assert not sending.done()
+            receiver.recv(1)
+            assert await sending == 4
+
+    run(main())

@@ -48,7 +48,7 @@ class Sendfile(SocketCalls):
         check_part(file, offset, count)
         if mode is _SendfileMode.TRY_NATIVE:
             try:
-                return await self._send_through(transport, file, offset, count)
+                return await self._sendfile_native(transport, file, offset, count)
             except asyncio.SendfileNotAvailableError:
                 if not fallback:
                     raise
@@ -85,8 +85,8 @@ class Sendfile(SocketCalls):
 
         return await self._read_and_send(send, file, offset, count, limits.SOCK_FILE_READ)
 
-    async def _send_through(self, transport: SocketTransport, file: Any, offset: int, count: int | None) -> int:
-        """Let the kernel send, in step with a transport."""
+    async def _sendfile_native(self, transport: SocketTransport, file: Any, offset: int, count: int | None) -> int:
+        """Let the kernel send, in step with a transport. asyncio's name: programs replace it to try the fallback."""
 
         async def room() -> None:
             await transport._room_for_file()

@@ -10,16 +10,18 @@ ends with EBADF when the number of the socket is used again.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import socket
-from collections.abc import Callable
 from typing import Any
 
+from .. import limits
 from .dns import Names
 from .line import READ, WRITE, Lines, Turn
 from .tls import check_plain
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
+AF_UNIX = getattr(socket, "AF_UNIX", None)
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
@@ -35,7 +37,7 @@ class SocketCalls(Lines, Names):
                 return sock.recv(n)
             except WOULD_BLOCK:
                 pass
-        data: bytes = await self._call_in_turn(sock, READ, sock.recv, n)
+        data: bytes = await self._call_in_turn(sock, READ, "recv", n)
         return data
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
@@ -45,7 +47,7 @@ class SocketCalls(Lines, Names):
                 return sock.recv_into(buf)
             except WOULD_BLOCK:
                 pass
-        size: int = await self._call_in_turn(sock, READ, sock.recv_into, buf)
+        size: int = await self._call_in_turn(sock, READ, "recv_into", buf)
         return size
 
     async def sock_recvfrom(self, sock: socket.socket, bufsize: int) -> tuple[bytes, Any]:
@@ -55,7 +57,7 @@ class SocketCalls(Lines, Names):
                 return sock.recvfrom(bufsize)
             except WOULD_BLOCK:
                 pass
-        datagram: tuple[bytes, Any] = await self._call_in_turn(sock, READ, sock.recvfrom, bufsize)
+        datagram: tuple[bytes, Any] = await self._call_in_turn(sock, READ, "recvfrom", bufsize)
         return datagram
 
     async def sock_recvfrom_into(self, sock: socket.socket, buf: Any, nbytes: int = 0) -> tuple[int, Any]:
@@ -66,7 +68,7 @@ class SocketCalls(Lines, Names):
                 return sock.recvfrom_into(buf, nbytes)
             except WOULD_BLOCK:
                 pass
-        datagram: tuple[int, Any] = await self._call_in_turn(sock, READ, sock.recvfrom_into, buf, nbytes)
+        datagram: tuple[int, Any] = await self._call_in_turn(sock, READ, "recvfrom_into", buf, nbytes)
         return datagram
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
@@ -100,7 +102,7 @@ class SocketCalls(Lines, Names):
                 return sock.sendto(data, address)
             except WOULD_BLOCK:
                 pass
-        sent: int = await self._call_in_turn(sock, WRITE, sock.sendto, data, address)
+        sent: int = await self._call_in_turn(sock, WRITE, "sendto", data, address)
         return sent
 
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
@@ -127,24 +129,29 @@ class SocketCalls(Lines, Names):
 
     async def sock_accept(self, sock: socket.socket) -> tuple[socket.socket, Any]:
         """A connection, non-blocking, and its peer's address."""
+        accepted: tuple[socket.socket, Any] | None = None
         if self._may_try(sock, READ):
             try:
-                return accept(sock)
+                accepted = sock.accept()
             except WOULD_BLOCK:
                 pass
-        accepted: tuple[socket.socket, Any] = await self._call_in_turn(sock, READ, accept, sock)
+        if accepted is None:
+            accepted = await self._call_in_turn(sock, READ, "accept")
+        accepted[0].setblocking(False)
         return accepted
 
-    async def _call_in_turn(self, sock: socket.socket, side: int, call: Callable[..., Any], *args: Any) -> Any:
-        """``call(*args)``, which would block, once it does not and those who came before are done."""
+    async def _call_in_turn(self, sock: socket.socket, side: int, method: str, *args: Any) -> Any:
+        """``sock.method(*args)``, which would block, once it does not and those who came before are done."""
         turn = Turn(self, sock, side)
         try:
             while True:
                 await turn.usable()
                 try:
-                    return call(*args)
+                    return getattr(sock, method)(*args)
                 except WOULD_BLOCK:
-                    pass
+                    if side == WRITE and sock.family == AF_UNIX:
+                        # Full is the queue of one receiver, and the kernel tells of our own.
+                        await asyncio.sleep(limits.DATAGRAM_RETRY_DELAY)
         finally:
             turn.end()
 
@@ -158,19 +165,12 @@ class SocketCalls(Lines, Names):
         return fd not in self._lines[side]
 
 
-def accept(sock: socket.socket) -> tuple[socket.socket, Any]:
-    """A connection, non-blocking, and its peer's address."""
-    connection, address = sock.accept()
-    connection.setblocking(False)
-    return connection, address
-
-
 def begin_connect(sock: socket.socket, address: Any) -> bool:
     """Begin to connect. True if that was all. Raises OSError."""
     try:
         sock.connect(address)
     except WOULD_BLOCK as error:
-        if sock.family == getattr(socket, "AF_UNIX", None) and error.errno == errno.EAGAIN:
+        if sock.family == AF_UNIX and error.errno == errno.EAGAIN:
             # Not under way, as it would be for TCP: the server's queue is full.
             raise
         return False
