@@ -19,7 +19,7 @@ cdef class DatagramTransport(Endpoint):
     cdef int _fd
     cdef object _out
     cdef bint _reading
-    cdef object _sock
+    cdef readonly object _sock
     cdef bint _waiting
 
     cdef _run(self)

@@ -38,6 +38,12 @@ SENDS_EMPTY = sys.version_info >= (3, 13)
 HEADER = 8 if SENDS_EMPTY else 0
 
 
+class Face(asyncio.DatagramTransport, asyncio.Transport):
+    """What a datagram transport says that it is: asyncio's own is a Transport as well, and programs ask for either."""
+
+    __slots__ = ()
+
+
 class DatagramTransport(Endpoint):
     """Datagrams between a socket and a protocol. Made by the loop's ``create_datagram_endpoint``."""
 
@@ -54,7 +60,7 @@ class DatagramTransport(Endpoint):
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        return asyncio.DatagramTransport
+        return Face
 
     def __init__(
         self,
