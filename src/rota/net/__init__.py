@@ -14,7 +14,7 @@
 ``streams``     connections that a program reads and writes
 ``reader``      what came on a stream and was not read
 ``flow``        what a stream's protocol and writer do for every packet
-``pipe``        pipes, FIFOs and terminals
+``pipe``        pipes, FIFOs and terminals; ``pipes`` connects them
 ``sendfile``    files to sockets, copied by the kernel
 ``sock``        a program's own socket, awaited call by call
 ``line``        those who wait for one side of such a socket
