@@ -129,6 +129,7 @@ OWN = (
 SEEN_AS = {
     "rota.core.trouble": {"logger": "asyncio.base_events"},
     "rota.core.debugging": {"logger": "asyncio.base_events"},
+    "rota.core.lifecycle": {"signal": "asyncio.unix_events"},
     "rota.net.binding": {"logger": "asyncio.unix_events", "socket": "asyncio.base_events"},
     "rota.net.dns": {"socket": "asyncio.base_events"},
     "rota.net.tcp": {"socket": "asyncio.base_events"},
