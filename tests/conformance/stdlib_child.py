@@ -21,7 +21,6 @@ import sys
 import unittest
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
-from types import ModuleType
 from typing import Any, TextIO
 
 import disguise
@@ -100,9 +99,9 @@ def offer_rota() -> None:
     for name in OWN:
         setattr(asyncio, name, getattr(rota, name))
     utils.TestLoop = scripted_loop(loop)
-    for module, names in SEEN_AS.items():
-        for name, seen_as in names.items():
-            setattr(importlib.import_module(module), name, Seen(seen_as, name))
+    for module, names in SEEN.items():
+        for name in names:
+            setattr(importlib.import_module(module), name, Seen(name))
 
 
 def run_once(loop: asyncio.AbstractEventLoop) -> None:
@@ -124,30 +123,34 @@ OWN = (
     "start_unix_server",
 )
 
-#: The tests patch what asyncio's modules import: the log to see what is said, ``socket`` and ``signal`` to make them
-#: fail. rota's modules look through those.
-SEEN_AS = {
-    "rota.core.trouble": {"logger": "asyncio.base_events"},
-    "rota.core.debugging": {"logger": "asyncio.base_events"},
-    "rota.core.lifecycle": {"signal": "asyncio.unix_events"},
-    "rota.net.binding": {"logger": "asyncio.unix_events", "socket": "asyncio.base_events"},
-    "rota.net.dns": {"socket": "asyncio.base_events"},
-    "rota.net.tcp": {"socket": "asyncio.base_events"},
-    "rota.net.udp": {"socket": "asyncio.base_events"},
-    "rota.net.unix": {"logger": "asyncio.unix_events", "socket": "asyncio.unix_events"},
-    "rota.proc.signals": {"logger": "asyncio.unix_events", "signal": "asyncio.unix_events", "sys": "asyncio.unix_events"},
+#: The tests patch what asyncio's modules import: ``logger`` to see what is said, the others to make them fail. rota's
+#: modules look through those.
+SEEN = {
+    "rota.core.debugging": ("logger",),
+    "rota.core.lifecycle": ("signal",),
+    "rota.core.trouble": ("logger",),
+    "rota.net.binding": ("logger", "socket"),
+    "rota.net.dns": ("socket",),
+    "rota.net.tcp": ("socket",),
+    "rota.net.udp": ("socket",),
+    "rota.net.unix": ("logger", "socket"),
+    "rota.proc.signals": ("logger", "signal", "sys"),
 }
 
 
 class Seen:
-    """Whatever another module knows by a name at the moment."""
+    """What ``name`` is in asyncio's modules at the moment: the one that was patched, if one was."""
 
-    def __init__(self, module: str, name: str) -> None:
-        self._module: ModuleType = importlib.import_module(module)
-        self._name = name
+    def __init__(self, name: str) -> None:
+        places = [module for module in (asyncio.base_events, asyncio.unix_events) if hasattr(module, name)]
+        self._places = [(module, name, getattr(module, name)) for module in places]
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(getattr(self._module, self._name), name)
+        for module, patched, original in self._places:
+            current = getattr(module, patched)
+            if current is not original:
+                break
+        return getattr(current, name)
 
 
 def scripted_loop(base: Any) -> type:
