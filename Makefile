@@ -1,15 +1,20 @@
 # rota's few verbs. Each makes the virtual environment that it needs; the first run of one takes a minute or two.
 #
-#   make demo    the main job: one job run one by one, in threads, in processes and on loops, and which to use
-#   make test    the whole suite, compiled and plain, on each of Python 3.11, 3.12 and 3.13 that is installed
-#   make check   what needs no running: lint, types, shape
-#   make bench   the figures of the README, on this machine
-#   make docs    the documentation, into site/
+#   make demo      the main job: one job run one by one, in threads, in processes and on loops, and which to use
+#   make test      the whole suite, compiled and plain, on each of Python 3.11, 3.12 and 3.13 that is installed
+#   make check     what needs no running: lint, types, shape
+#   make sanitize  what is compiled, tested with gcc's sanitizers in it, then with a check of each None (ROTA_PYTHON)
+#   make soak      15,000 connections, a million of each operation, ten minutes of everything (ROTA_SOAK_SECONDS)
+#   make bench     the figures of the README, on this machine
+#   make docs      the documentation, into site/
 
 PYTHON ?= python3
+ROTA_PYTHON ?= 3.13
+# The tests of what is compiled; the others test the command line, in other processes.
+COMPILED := tests/core tests/parity tests/net tests/proc tests/faults tests/soak tests/programs
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check sanitize soak bench docs clean
 
 demo: .venv/demo
 	.venv/bin/rota compare
@@ -24,6 +29,12 @@ check: .venv/check
 	.venv/bin/mypy
 	.venv/bin/python -m pytest -q tests/shape
 
+sanitize:
+	$(PYTHON) tests/everywhere.py --lane sanitize --lane nonecheck --python $(ROTA_PYTHON) $(COMPILED)
+
+soak: .venv/soak
+	.venv/bin/python -m tests.soak
+
 bench: .venv/bench
 	.venv/bin/python benchmarks/clockwork.py
 	.venv/bin/python benchmarks/streams.py
@@ -33,7 +44,7 @@ docs: .venv/docs
 	@echo "open site/index.html"
 
 clean:
-	rm -rf .venv .venvs build dist site src/*.egg-info
+	rm -rf .venv .venvs build build-* dist site src/*.egg-info
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:
@@ -42,8 +53,9 @@ clean:
 # One rule an extra: the file is the date of the last installation.
 .venv/demo: EXTRA = compare
 .venv/check: EXTRA = check
+.venv/soak: EXTRA = test
 .venv/bench: EXTRA = bench
 .venv/docs: EXTRA = docs
-.venv/demo .venv/check .venv/bench .venv/docs: .venv/bin/python $(SOURCES)
+.venv/demo .venv/check .venv/soak .venv/bench .venv/docs: .venv/bin/python $(SOURCES)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[$(EXTRA)]'
 	@touch $@

@@ -7,6 +7,9 @@ same source runs interpreted where there is no compiler. ``ROTA_BUILD`` chooses:
 ``pure``     do not try
 ``require``  fail when anything does not compile (what release builds and tests use)
 
+``ROTA_NONECHECK=1`` compiles in a check of each use of a typed attribute that may be None, ``ROTA_SANITIZE=1`` gcc's
+address and undefined-behaviour sanitizers: for tests (``make sanitize``), each built in a folder of its own.
+
 Modules that cimport one another must all be compiled or none (a half-compiled package dies at import with
 "size changed"), so the first failure removes what was built before it.
 """
@@ -19,6 +22,7 @@ import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 
 #: The hot modules: what runs per callback or per packet. Nothing with ``async def``, generators or closures.
@@ -46,14 +50,27 @@ HOT = [
 ]
 
 MODE = os.environ.get("ROTA_BUILD", "auto")
+NONECHECK = os.environ.get("ROTA_NONECHECK", "") not in ("", "0")
+SANITIZE = os.environ.get("ROTA_SANITIZE", "") not in ("", "0")
+#: What one kind of build leaves must not be taken for another's.
+FOLDER = "build" + "-nonecheck" * NONECHECK + "-sanitize" * SANITIZE
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
 DIRECTIVES = {
     "language_level": 3,
     # Annotations stay annotations: with them on, Cython would refuse subclasses of str and dict.
     "annotation_typing": False,
     # Nothing here can be pickled, and the code that would do it is a quarter of each module.
     "auto_pickle": False,
-    "nonecheck": bool(os.environ.get("ROTA_NONECHECK")),
+    "nonecheck": NONECHECK,
 }
+
+
+class Build(build):
+    """Into the folder of this kind of build."""
+
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.build_base = FOLDER
 
 
 class BuildExt(build_ext):
@@ -83,7 +100,8 @@ def extensions() -> list[Extension]:
             Extension(
                 name,
                 [f"src/{name.replace('.', '/')}.py"],
-                extra_compile_args=["-O3", "-g0"],
+                extra_compile_args=["-O1", "-g", *SANITIZERS] if SANITIZE else ["-O3", "-g0"],
+                extra_link_args=SANITIZERS if SANITIZE else [],
                 # glibc is what makes epoll_pwait2 and its 64-bit timespec available.
                 define_macros=[("_GNU_SOURCE", "1")],
             )
@@ -92,7 +110,7 @@ def extensions() -> list[Extension]:
         return cythonize(
             modules,
             compiler_directives=DIRECTIVES,
-            build_dir="build/cython",
+            build_dir=f"{FOLDER}/cython",
             quiet=True,
             nthreads=os.cpu_count() or 1 if sys.platform == "linux" else 0,
         )
@@ -103,4 +121,4 @@ def extensions() -> list[Extension]:
         return []
 
 
-setup(ext_modules=extensions(), cmdclass={"build_ext": BuildExt})
+setup(ext_modules=extensions(), cmdclass={"build": Build, "build_ext": BuildExt})

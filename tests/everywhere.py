@@ -1,10 +1,13 @@
 """Run the whole suite on each Python that is installed, compiled and plain.
 
-    python3 tests/everywhere.py [--python 3.13] [pytest's arguments]
+    python3 tests/everywhere.py [--python 3.13] [--lane sanitize] [pytest's arguments]
 
 For each Python a virtual environment in ``.venvs/`` gets rota as a user would install it, from the source folder, and
 the suite runs against that twice: as built, and with ROTA_PURE=1. With a C compiler on the machine a build that
 doesn't compile is a failure; without one, what is tested is plain Python, and it says so.
+
+``--lane`` tests another build, once: ``sanitize`` with gcc's address and undefined-behaviour sanitizers, Python's
+objects in malloc so that each is watched; ``nonecheck`` with a check of each use of what may be None.
 """
 
 from __future__ import annotations
@@ -19,6 +22,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VERSIONS = ("3.11", "3.12", "3.13")
 COMPILERS = ("cc", "gcc", "clang")
+
+#: Builds that a user does not get: what setup.py is told, and what the tests run with.
+LANES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
+    "sanitize": (
+        {"ROTA_SANITIZE": "1", "CC": "gcc"},
+        {
+            "PYTHONMALLOC": "malloc",
+            # Python gives nothing back at its end, so leaks are counted by tests/soak. What is too big is a MemoryError.
+            "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
+            "UBSAN_OPTIONS": "print_stacktrace=1",
+        },
+    ),
+    "nonecheck": ({"ROTA_NONECHECK": "1"}, {}),
+}
+SLOW = ["-o", "timeout=600", "-o", "faulthandler_timeout=500"]  # a sanitizer takes its time
 
 
 def interpreter(version: str) -> str | None:
@@ -40,21 +58,28 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-def install(version: str, python: str, build: str) -> Path:
+def install(version: str, python: str, build: str, lane: str | None) -> Path:
     """A virtual environment with rota and all that its tests use; its python."""
-    folder = ROOT / ".venvs" / version
+    folder = ROOT / ".venvs" / (version if lane is None else f"{version}-{lane}")
     inside = folder / "bin" / "python"
     if not inside.exists():
         subprocess.run([python, "-m", "venv", str(folder)], check=True)
     pip = [str(inside), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    environment = {**os.environ, "ROTA_BUILD": build}
+    environment = {**os.environ, "ROTA_BUILD": build, **(LANES[lane][0] if lane else {})}
     subprocess.run([*pip, f"{ROOT}[test]"], check=True, env=environment)
     return inside
+
+
+def sanitizer() -> dict[str, str]:
+    """What makes an uninstrumented python load the address sanitizer first."""
+    library = subprocess.run(["gcc", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+    return {"LD_PRELOAD": library.stdout.strip()}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", action="append", choices=VERSIONS, help="this version only (may be repeated)")
+    parser.add_argument("--lane", action="append", choices=LANES, help="this build instead (may be repeated)")
     options, arguments = parser.parse_known_args()
     build = "require" if any(map(shutil.which, [os.environ.get("CC", "cc"), *COMPILERS])) else "auto"
     outcomes: list[tuple[str, int]] = []
@@ -63,18 +88,24 @@ def main() -> int:
         if python is None:
             print(f"== Python {version} is not installed: not tested", flush=True)
             continue
-        print(f"== Python {version}: installing rota", flush=True)
-        inside = install(version, python, build)
-        for name, pure in (("as built", "0"), ("plain", "1")):
-            print(f"== Python {version}, {name}", flush=True)
-            command = [str(inside), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-            environment = {
-                **os.environ,
-                "ROTA_PURE": pure,
-                "ROTA_EXPECT_COMPILED": "01"[build == "require" and pure == "0"],
-            }
-            done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
-            outcomes.append((f"Python {version}, {name}", done.returncode))
+        for lane in options.lane or [None]:
+            print(f"== Python {version}{f', {lane}' if lane else ''}: installing rota", flush=True)
+            inside = install(version, python, "require" if lane else build, lane)
+            for name, pure in (("as built", "0"), ("plain", "1")) if lane is None else ((lane, "0"),):
+                print(f"== Python {version}, {name}", flush=True)
+                command = [str(inside), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+                environment = {
+                    **os.environ,
+                    "ROTA_PURE": pure,
+                    "ROTA_EXPECT_COMPILED": "01"[(lane is not None or build == "require") and pure == "0"],
+                }
+                if lane is not None:
+                    command += SLOW
+                    environment |= LANES[lane][1]
+                if lane == "sanitize":
+                    environment |= sanitizer()
+                done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
+                outcomes.append((f"Python {version}, {name}", done.returncode))
     print("\n== all runs")
     for name, code in outcomes:
         print(f"{name}: {'passed' if code == 0 else f'FAILED (pytest exit {code})'}")
