@@ -7,7 +7,8 @@ import ssl
 
 import pytest
 
-from .recorder import Recorder, turns, until
+from .conftest import ROTA
+from .recorder import Recorder, troubles, turns, until
 
 NAME = "server.test"
 
@@ -159,5 +160,185 @@ def test_data_written_before_the_change_arrives_before_it(run_real, pair, server
         await until(lambda: protocols[1].data.endswith(b"secret"))
         secured[0].close()
         await close(protocols)
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_connection_that_is_over_cannot_begin_tls(run_real, pair, client_context):
+    """asyncio returns a transport that is closed."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_connection(Recorder, sock=pair[0])
+        transport.close()
+        with pytest.raises(ConnectionError):
+            await loop.start_tls(transport, protocol, client_context, server_hostname=NAME)
+        await until(lambda: pair[0].fileno() == -1)
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_connection_lost_in_the_handshake_is_told_to_the_protocol(run_real, pair, client_context):
+    """It has had a connection, so it hears of its end; asyncio tells only who waits."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_connection(Recorder, sock=pair[0])
+        starting = asyncio.ensure_future(loop.start_tls(transport, protocol, client_context, server_hostname=NAME))
+        await turns()
+        pair[1].close()
+        with pytest.raises(ConnectionResetError):
+            await starting
+        assert isinstance(await protocol.lost, ConnectionResetError)
+        assert protocol.events == ["made", "lost"]
+
+    run_real(main())
+
+
+def test_a_cancelled_start_closes_the_connection(run_real, pair, client_context):
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_connection(Recorder, sock=pair[0])
+        starting = asyncio.ensure_future(loop.start_tls(transport, protocol, client_context, server_hostname=NAME))
+        await turns()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await until(lambda: pair[0].fileno() == -1)
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("size", [100, 300_000])
+def test_three_layers_deep(run_real, pair, server_context, client_context, size):
+    async def main():
+        told = troubles()
+        loop = asyncio.get_running_loop()
+        ends = await two_ends(loop, pair)
+        protocols = [protocol for _, protocol in ends]
+        for _ in range(3):
+            secured = await secure(loop, ends, server_context, client_context)
+            ends = list(zip(secured, protocols, strict=True))
+        data = bytes(range(250)) * (size // 250) + b"end"
+        for transport in secured:
+            transport.write(data)
+        await until(lambda: all(len(protocol.data) == len(data) for protocol in protocols))
+        assert all(protocol.data == data for protocol in protocols)
+        assert secured[0].get_extra_info("socket").fileno() == pair[0].fileno()
+        secured[0].close()
+        await close(protocols)
+        assert told == []
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_closing_deep_down_loses_nothing(run_real, pair, server_context, client_context):
+    """Much is written through two layers, and the connection closed at once. asyncio gives its outer layer no time."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ends = await two_ends(loop, pair)
+        protocols = [protocol for _, protocol in ends]
+        for _ in range(2):
+            secured = await secure(loop, ends, server_context, client_context)
+            ends = list(zip(secured, protocols, strict=True))
+        secured[0].write(bytes(3_000_000))
+        secured[0].close()
+        await close(protocols)
+        assert len(protocols[1].data) == 3_000_000
+        assert [protocol.lost.result() for protocol in protocols] == [None, None]
+
+    run_real(main())
+
+
+class Wire(asyncio.Transport):
+    """A transport of somebody else's: what is written at one end is received at the other, at once."""
+
+    _start_tls_compatible = True
+
+    def __init__(self, protocol):
+        super().__init__()
+        self.protocol = protocol
+        self.other = None
+        self.paused = False
+        self.kept = []
+        self.closing = False
+
+    def set_protocol(self, protocol):
+        self.protocol = protocol
+
+    def get_protocol(self):
+        return self.protocol
+
+    def pause_reading(self):
+        self.paused = True
+
+    def resume_reading(self):
+        self.paused = False
+        while self.kept and not self.paused:
+            self.protocol.data_received(self.kept.pop(0))
+
+    def write(self, data):
+        assert isinstance(data, bytes)
+        if self.other.paused or self.other.kept:
+            self.other.kept.append(data)
+        elif not self.other.closing:
+            self.other.protocol.data_received(data)
+
+    def can_write_eof(self):
+        return False
+
+    def is_closing(self):
+        return self.closing
+
+    def get_write_buffer_size(self):
+        return 0
+
+    def close(self):
+        if not self.closing:
+            self.closing = True
+            asyncio.get_running_loop().call_soon(self.protocol.connection_lost, None)
+            asyncio.get_running_loop().call_soon(self.other.end)
+
+    abort = close
+
+    def end(self):
+        if not self.closing:
+            self.protocol.eof_received()
+            self.close()
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_tls_over_somebody_elses_transport(run_real, server_context, client_context):
+    """One that hands over what is written while it is being written, which asyncio's TLS does not survive."""
+
+    class Echo(Recorder):
+        def data_received(self, data):
+            super().data_received(data)
+            if len(self.data) < 1_000_000:
+                self.transport.write(data)
+                self.transport.write(bytes(70_000))
+
+    async def main():
+        told = troubles()
+        loop = asyncio.get_running_loop()
+        protocols = [Echo(), Echo()]
+        wires = [Wire(protocol) for protocol in protocols]
+        wires[0].other, wires[1].other = wires[1], wires[0]
+        for protocol in protocols:
+            protocol.connection_made(None)
+        ends = list(zip(wires, protocols, strict=True))
+        secured = await secure(loop, ends, server_context, client_context)
+        for protocol, transport in zip(protocols, secured, strict=True):
+            protocol.transport = transport
+        secured[0].write(b"begin")
+        await until(lambda: all(len(protocol.data) >= 1_000_000 for protocol in protocols))
+        secured[0].close()
+        await close(protocols)
+        assert [protocol.events.count("lost") for protocol in protocols] == [1, 1]
+        assert told == []
 
     run_real(main())

@@ -17,7 +17,7 @@ from .tls_peer import NAME, Peer, meet
 who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
 
 
-class Broken(Exception):
+class BrokenError(Exception):
     pass
 
 
@@ -145,7 +145,7 @@ class PeerSocket:
 
 
 @pytest.mark.parametrize("kind", ROTA)
-@pytest.mark.parametrize("error", [Broken, asyncio.CancelledError])
+@pytest.mark.parametrize("error", [BrokenError, asyncio.CancelledError])
 @pytest.mark.parametrize(
     "callback", ["connection_made", "data_received", "eof_received", "get_buffer", "buffer_updated"]
 )
@@ -183,9 +183,9 @@ def test_a_callback_that_fails_costs_its_connection(run_real, pair, server_conte
         (protocol,) = protocols
         assert isinstance(await protocol.lost, error)
         # A cancellation is nobody's fault.
-        assert len(told) == (error is Broken)
+        assert len(told) == (error is BrokenError)
         for trouble in told:
-            assert isinstance(trouble["exception"], Broken)
+            assert isinstance(trouble["exception"], BrokenError)
             assert trouble["protocol"] is protocol
             assert callback in trouble["message"]
 
@@ -199,7 +199,7 @@ def test_a_callback_whose_failing_harms_nobody(run_real, pair, server_context, c
 
     def fail(self, *args):
         getattr(Recorder, callback)(self, *args)
-        raise Broken
+        raise BrokenError
 
     setattr(Failing, callback, fail)
 
@@ -220,7 +220,7 @@ def test_a_callback_whose_failing_harms_nobody(run_real, pair, server_context, c
         transport.abort()
         assert await protocol.lost is None
         await turns(2)
-        assert [type(trouble["exception"]) for trouble in told] == [Broken]
+        assert [type(trouble["exception"]) for trouble in told] == [BrokenError]
 
     run_real(main())
 

@@ -194,7 +194,7 @@ class Tcp(SocketCalls):
             raise
         finally:
             # The exception holds this frame, and it held the exception.
-            waiter = None
+            del waiter
         return transport, protocol
 
     async def connect_accepted_socket(

@@ -160,5 +160,5 @@ class Tls(Lifecycle):
             raise
         finally:
             # The exception holds this frame, and it held the exception.
-            waiter = None
+            del waiter
         return secured

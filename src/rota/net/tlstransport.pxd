@@ -71,10 +71,11 @@ cdef class TlsTransport(Endpoint):
     @cython.locals(more=bint)
     cdef _deliver(self)
 
+    @cython.locals(more=bint, data=bytes)
     cdef bint _deliver_bytes(self) except -1
 
-    @cython.locals(more=list, size=Py_ssize_t)
-    cdef _decrypt(self)
+    @cython.locals(data=bytes, found=bytes, more=list, size=Py_ssize_t)
+    cdef bytes _decrypt(self)
 
     @cython.locals(more=bint, size=Py_ssize_t, room=Py_ssize_t, count=Py_ssize_t)
     cdef bint _deliver_into_buffer(self) except -1

@@ -363,6 +363,7 @@ class TlsTransport(Endpoint):
     def _deliver_bytes(self) -> bool:
         """Decrypt once and call ``data_received``. False when there is no more."""
         data = self._decrypt()
+        more = data is not None and len(data) >= READ_SIZE
         if data:
             try:
                 native.call_method(self._context, self._protocol, "data_received", data)
@@ -374,7 +375,7 @@ class TlsTransport(Endpoint):
         if self._failure is not None:
             self._decrypting_failed()
             return False
-        return data is not None
+        return more
 
     def _decrypt(self) -> bytes | None:
         """The plain bytes of the records that are here, those of one read at most; None if there are none."""
@@ -382,7 +383,7 @@ class TlsTransport(Endpoint):
         more: list[bytes] | None = None
         size = 0
         try:
-            while True:
+            while size < READ_SIZE:
                 # A record at most comes out of one call, and all of it: nothing stays in between.
                 found = self._read(RECORD)
                 if not found:
@@ -396,7 +397,7 @@ class TlsTransport(Endpoint):
                     more.append(found)
                 size += len(found)
                 # To ask again and be told by an exception costs as much as a small record.
-                if size >= READ_SIZE or not self._incoming.pending:
+                if not self._incoming.pending:
                     break
         except SSLWantReadError:
             pass
@@ -452,6 +453,10 @@ class TlsTransport(Endpoint):
     def _decrypting_failed(self) -> None:
         """What came is no TLS, was changed on its way, or the peer reports an error."""
         error, self._failure = self._failure, None
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            # A signal broke in, and what OpenSSL had read is gone: better no connection than a hole in it.
+            self._force_close(error)
+            raise error
         self._send_records()  # the alert that tells the peer why
         if error is not None:
             self._fatal_error(error, "Fatal error on SSL protocol")
@@ -574,7 +579,9 @@ class TlsTransport(Endpoint):
         except SSLWantReadError:
             # The peer has begun another handshake; its answer brings us back here.
             pass
-        except (SystemExit, KeyboardInterrupt):
+        except (SystemExit, KeyboardInterrupt) as error:
+            # A signal broke in, and OpenSSL may or may not have written: better no connection than bytes twice.
+            self._force_close(error)
             raise
         except BaseException as error:
             self._send_records()
