@@ -44,15 +44,10 @@ class Lifecycle(LoopCore):
         """Turn until ``stop`` is called. Raises RuntimeError if this or another loop runs in this thread."""
         self._check_may_run()
         previous_hooks = sys.get_asyncgen_hooks()
-<<<<<<< HEAD
-        hears = self._hear_signals()
-        self._track_origins(self._debug)
-=======
-        previous_wakeup_fd = None
->>>>>>> babd1f0 (A million of each; timers' lateness measured; out of memory at each allocation)
+        hears = False
         try:
             self._thread_id = threading.get_ident()
-            previous_wakeup_fd = self._hear_signals()
+            hears = self._hear_signals()
             self._track_origins(self._debug)
             sys.set_asyncgen_hooks(firstiter=self._asyncgen_began, finalizer=self._asyncgen_dropped)
             events._set_running_loop(self)  # type: ignore[arg-type]
