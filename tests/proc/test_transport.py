@@ -7,11 +7,14 @@ import contextvars
 import gc
 import logging
 import os
+import random
 import signal
 import subprocess
 import warnings
 
 import pytest
+
+import rota
 
 
 class Events(asyncio.SubprocessProtocol):
@@ -341,3 +344,34 @@ def test_one_that_has_ended_may_be_dropped(run_real):
 
     run_real(main())
     gc.collect()
+
+
+class Shuffled:
+    """A policy that takes whoever comes."""
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.ready = []
+
+    def push(self, runnable):
+        self.ready.append(runnable)
+
+    def pop(self):
+        return self.ready.pop(self.random.randrange(len(self.ready)))
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_the_order_holds_under_any_policy(seed):
+    """The callbacks of one transport don't stand in line with everybody else's."""
+
+    async def main():
+        started = [await shell("for i in 1 2 3; do echo $i; done; exit 3", stdin=None, stderr=None) for _ in range(3)]
+        for transport, protocol in started:
+            await protocol.ended
+            events = protocol.events
+            assert events[0] == "made"
+            assert events[-1] == ("lost", None)
+            assert b"".join(data for fd, data in (event for event in events if event[0] == 1) if data) == b"1\n2\n3\n"
+            transport.close()
+
+    rota.run(main(), policy=Shuffled(seed))
