@@ -1,34 +1,25 @@
 """CPython's own ``test.test_asyncio``, file by file, on a chosen loop: what passes, fails and is excluded.
 
-Each file runs in a process of its own. One that crashes or hangs costs the test that was running, and a new process
-goes on with the rest. ``exclusions.toml`` says which tests are not asked of rota, and why.
+Each file runs in a process of its own (``stdlib_child``). ``exclusions.toml`` says which tests are not asked of rota,
+and why.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
 import importlib.util
-import json
 import os
-import subprocess
 import sys
-import tempfile
 import tomllib
 from pathlib import Path
 
+from .outcome import Outcome
+from .outcome import run as run_order
+
 HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
 VERSION = "%d.%d" % sys.version_info[:2]
-MAY_DIE = 6  # so many crashes and hangs in one file, and the rest of it is not run
-
-
-@dataclasses.dataclass
-class Outcome:
-    """What became of one file on one loop. Tests by their names, with the text of why."""
-
-    passed: set[str] = dataclasses.field(default_factory=set)
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)
-    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+LONGEST = 280  # seconds for one file; the longest takes 30
 
 
 def files() -> list[str]:
@@ -51,67 +42,25 @@ def is_excluded(name: str, excluded: list[str]) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in excluded)
 
 
-def run(file: str, loop: str, only: list[str], leave: list[str]) -> Outcome:
+def run(
+    file: str, loop: str, only: list[str], leave: list[str], *, python: str = sys.executable, pure: str | None = None
+) -> Outcome:
     """Run the tests of ``file`` on ``loop`` whose names match one of ``only`` and none of ``leave``."""
-    outcome = Outcome()
-    leave = list(leave)
-    with tempfile.TemporaryDirectory() as folder:
-        for attempt in range(MAY_DIE):
-            results = Path(folder) / str(attempt)
-            order = {"file": file, "loop": loop, "only": only, "leave": leave}
-            with open(Path(folder) / f"{attempt}.said", "w+", encoding="utf-8", errors="replace") as said:
-                done = subprocess.run(
-                    [sys.executable, "-X", "faulthandler", HERE / "stdlib_child.py", results],
-                    input=json.dumps(order),
-                    stdout=said,
-                    stderr=subprocess.STDOUT,
-                    text=True,
-                    check=False,
-                    cwd=folder,
-                    env=environment(),
-                )
-                said.seek(0)
-                last_words = said.read()[-6000:]
-            running = note(results, outcome)
-            if running == "":
-                return outcome
-            if running is None:
-                outcome.failed[file] = f"it could not be begun (exit {done.returncode}):\n{last_words}"
-                return outcome
-            outcome.failed[running] = f"hung or crashed (exit {done.returncode}):\n{last_words}"
-            leave += [running, *outcome.passed, *outcome.failed, *outcome.skipped]
-    outcome.failed[file] = f"{MAY_DIE} of its tests hung or crashed; the others were not run"
-    return outcome
+    return run_order(
+        [python, "-X", "faulthandler", str(HERE / "stdlib_child.py")],
+        {"file": file, "loop": loop, "only": only, "leave": leave},
+        environment(pure),
+        None,
+        LONGEST,
+    )
 
 
-def note(results: Path, outcome: Outcome) -> str | None:
-    """Add the lines of ``results`` to ``outcome``. Returns which test was running at the end: "" if none was, None
-    if none began.
-    """
-    running = None
-    if not results.exists():
-        return None
-    for line in results.read_text(encoding="utf-8").splitlines():
-        entry = json.loads(line)
-        name, text = entry["test"], entry["text"]
-        match entry["outcome"]:
-            case "began":
-                running = name
-            case "ended":
-                return ""
-            case "passed" if name not in outcome.failed:
-                outcome.passed.add(name)
-            case "skipped":
-                outcome.skipped[name] = text
-            case "failed":
-                outcome.passed.discard(name)
-                outcome.failed[name] = text
-    return running
-
-
-def environment() -> dict[str, str]:
-    """rota is found where this process found it, and the tests get what regrtest would give them."""
+def environment(pure: str | None) -> dict[str, str]:
+    """This process's, with the rota that it runs, or the plain one if ``pure`` is "1"."""
     import rota
 
     paths = [str(Path(rota.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    changed = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
+    if pure is not None:
+        changed["ROTA_PURE"] = pure
+    return {**os.environ, **changed}

@@ -1,11 +1,11 @@
 """Runs one file of CPython's ``test.test_asyncio`` on a chosen loop, in a process of its own.
 
-    python stdlib_child.py RESULTS < order.json
+    python stdlib_child.py < order.json
 
-The order is ``{"file": "test_events", "loop": "rota", "only": [patterns], "leave": [patterns]}``; patterns are those
-of :mod:`fnmatch` on names such as ``test_events::PollEventLoopTests::test_close``. Each test adds lines of JSON to the
-file RESULTS: ``{"test": name, "outcome": "began"}``, then the same with "passed", "skipped" or "failed" and the ``text``
-of why. A test that takes longer than ``LONGEST`` ends the process, with the stacks of its threads on stderr.
+The order is ``{"file": "test_events", "loop": "rota", "only": [patterns], "leave": [patterns], "results": path}``;
+patterns are those of :mod:`fnmatch` on names such as ``test_events::PollEventLoopTests::test_close``. What becomes of
+each test is written to ``results`` as ``outcome`` says. A test that takes longer than ``LONGEST`` ends the process, with
+the stacks of its threads on stderr.
 
 On rota, besides the loop (``disguise``), what the tests take for asyncio's C classes are rota's Task and Future, its
 streams, ``gather`` and ``sleep`` are rota's, and the loop with scripted time in the tests' own ``utils`` is rota's with a scripted clock.
@@ -239,7 +239,7 @@ def main() -> None:
         if any(fnmatchcase(name, only) for only in order["only"]):
             if not any(fnmatchcase(name, leave) for leave in order["leave"]):
                 chosen.addTest(test)
-    with open(sys.argv[1], "a", encoding="utf-8") as file:
+    with open(order["results"], "a", encoding="utf-8") as file:
         chosen.run(Recorder(file))
         print(json.dumps({"test": None, "outcome": "ended", "text": ""}), file=file, flush=True)
     faulthandler.dump_traceback_later(LONGEST, exit=True)
