@@ -3,18 +3,15 @@
 :func:`wear` changes what asyncio itself hands out: ``asyncio.new_event_loop()``, ``asyncio.run()``, ``asyncio.Runner``,
 ``IsolatedAsyncioTestCase`` and a plain ``asyncio.SelectorEventLoop()`` then give the loop by that name. It must be
 called before the tests are imported. Nothing of a test is changed.
-
-As a pytest plugin (``-p disguise``, with this folder on the path) it wears what ``CONFORMANCE_LOOP`` names.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import selectors
 from typing import Any
 
-#: What the environment variable may say; "rota" is compiled or plain as ROTA_PURE says.
+#: The names; "rota" is compiled or plain as ROTA_PURE says.
 LOOPS = ("asyncio", "uvloop", "rota")
 
 
@@ -29,7 +26,7 @@ def wear(name: str) -> None:
     elif name == "rota":
         stand_in(rota_loop())
     else:
-        raise SystemExit(f"CONFORMANCE_LOOP={name!r} is not one of {', '.join(LOOPS)}")
+        raise SystemExit(f"{name!r} is not one of {', '.join(LOOPS)}")
 
 
 def stand_in(loop: Any) -> None:
@@ -56,7 +53,3 @@ def rota_loop() -> Any:
             super().__init__(poller=None if selector is None else Selector(selector))
 
     return SelectorEventLoop
-
-
-if "CONFORMANCE_LOOP" in os.environ:
-    wear(os.environ["CONFORMANCE_LOOP"])

@@ -1,0 +1,230 @@
+"""Run other projects' tests of their asyncio code, and CPython's of asyncio itself, on asyncio, uvloop and rota.
+
+    python -m tests.conformance.suites [--suite aiohttp ...] [--loop rota ...]
+
+Makes ``.venvs/conformance``, fetches each project's sdist at the version that pip chooses and keeps it there, and writes
+``docs/conformance.md``. A test that fails on rota and passes on asyncio is run again alone on both. The bar: none fails
+on rota that passes on asyncio. Exit code 1 when it is broken, with the tests named.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import datetime
+import os
+import platform
+import subprocess
+import sys
+import tarfile
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from . import stdlib
+from .outcome import Outcome
+from .outcome import run as run_order
+
+ROOT = stdlib.ROOT
+HOME = ROOT / ".venvs" / "conformance"
+PYTHON = HOME / "bin" / "python"
+SDISTS = HOME / "sdists"
+PAGE = ROOT / "docs" / "conformance.md"
+ALWAYS = ("pytest", "pytest-timeout", "uvloop")
+LONGEST = 1500  # seconds for one suite on one loop; aiohttp's 4,000 tests take 300
+
+#: The columns: what it is called, the loop, and ROTA_PURE.
+COLUMNS = {
+    "asyncio": ("asyncio", "0"),
+    "uvloop": ("uvloop", "0"),
+    "rota": ("rota", "0"),
+    "rota, plain": ("rota", "1"),
+}
+
+
+@dataclasses.dataclass
+class Suite:
+    """One project's tests."""
+
+    name: str
+    version: str
+    excluded: list[str]
+    only: list[str]
+    arguments: list[str] = dataclasses.field(default_factory=list)
+
+    def run(self, column: str, only: list[str] | None = None) -> Outcome:
+        """All of it, or ``only`` some, on the loop of ``column``."""
+        loop, pure = COLUMNS[column]
+        command = [str(PYTHON), "-X", "faulthandler", "-m", "pytest", "-p", "recorder", "-o", "addopts=", "-q"]
+        command += ["--timeout=60", "--timeout-method=thread", "-p", "no:cacheprovider", *self.arguments, "tests"]
+        environment = {**os.environ, "ROTA_PURE": pure, "PYTHONPATH": str(stdlib.HERE), "PYTHONDONTWRITEBYTECODE": "1"}
+        order: dict[str, object] = {"loop": loop, "only": only or self.only, "leave": self.excluded}
+        return run_order(command, order, environment, SDISTS / f"{self.name}-{self.version}", LONGEST)
+
+
+class OfCPython(Suite):
+    """``test.test_asyncio``, file by file."""
+
+    def run(self, column: str, only: list[str] | None = None) -> Outcome:
+        loop, pure = COLUMNS[column]
+        outcome = Outcome()
+        for file in stdlib.files():
+            mine = [name for name in only or self.only if name == "*" or name.startswith(f"{file}::")]
+            if mine:
+                outcome.add(stdlib.run(file, loop, mine, self.excluded, python=str(PYTHON), pure=pure))
+        return outcome
+
+
+def install(needs: list[str]) -> None:
+    """The environment, with rota in it as users install it."""
+    if not PYTHON.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(HOME)], check=True)
+    pip("install", str(ROOT), *needs)
+
+
+def pip(*arguments: str) -> None:
+    command = [str(PYTHON), "-m", "pip", *arguments, "-qq", "--disable-pip-version-check"]
+    subprocess.run(command, check=True, env={**os.environ, "ROTA_BUILD": "require"})
+
+
+def fetch(name: str) -> str:
+    """Unpack the tests of ``name``'s sdist, at the version that is installed; returns the version. Without the package
+    itself: the one that is installed is tested.
+    """
+    program = f"import importlib.metadata as m; print(m.version({name!r}))"
+    version = subprocess.run([str(PYTHON), "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    if not (SDISTS / f"{name}-{version}").exists():
+        SDISTS.mkdir(exist_ok=True)
+        pip("download", "--no-binary", ":all:", "--no-deps", "--dest", str(SDISTS), f"{name}=={version}")
+        with tarfile.open(SDISTS / f"{name}-{version}.tar.gz") as archive:
+            inside = [member for member in archive.getmembers() if is_wanted(member.name)]
+            archive.extractall(SDISTS, members=inside, filter="data")
+    return version
+
+
+def is_wanted(path: str) -> bool:
+    parts = path.split("/")
+    return len(parts) > 1 and (parts[1] in ("tests", "examples", "docs") or len(parts) == 2)
+
+
+def suites(names: list[str] | None) -> list[Suite]:
+    """CPython's, and those of ``suites.toml`` if their sdists can be had."""
+    table = tomllib.loads((stdlib.HERE / "suites.toml").read_text(encoding="utf-8"))["suite"]
+    wanted = [entry for entry in table if not names or entry["name"] in names]
+    found: list[Suite] = []
+    install(list(ALWAYS))
+    if stdlib.files() and (not names or "CPython" in names):
+        excluded = stdlib.patterns("elsewhere") + stdlib.patterns("excluded")
+        found.append(OfCPython("CPython", platform.python_version(), excluded, ["*"]))
+    try:
+        install([*ALWAYS, *(need for entry in wanted for need in [entry["name"], *entry["needs"]])])
+        for entry in wanted:
+            found.append(suite_of(entry, fetch(entry["name"])))
+    except subprocess.CalledProcessError as error:
+        print(f"conformance: the index can't be reached ({' '.join(error.cmd[-3:])} failed): CPython's tests alone")
+    return found
+
+
+def suite_of(entry: dict[str, Any], version: str) -> Suite:
+    excluded = [test for group in entry.get("excluded", []) for test in group["tests"]]
+    return Suite(entry["name"], version, excluded, entry.get("only", ["*"]), entry.get("arguments", []))
+
+
+def breaches(suite: Suite, outcomes: dict[str, Outcome]) -> dict[str, str]:
+    """The tests that fail on rota and pass on asyncio, twice: the second time alone. By column and name, with why."""
+    found = {}
+    for column, outcome in outcomes.items():
+        if not column.startswith("rota") or "asyncio" not in outcomes:
+            continue
+        suspects = [name for name in outcome.failed if name not in outcomes["asyncio"].failed]
+        for name in suspects:
+            again = suite.run(column, [name])
+            if name in again.passed:
+                outcome.passed.add(name)
+                del outcome.failed[name]
+            elif name in suite.run("asyncio", [name]).passed or name not in outcomes["asyncio"].passed:
+                found[f"{column}: {suite.name}: {name}"] = outcome.failed[name]
+    return found
+
+
+def cell(outcome: Outcome | None) -> str:
+    if outcome is None:
+        return "not run"
+    failed = f", **{len(outcome.failed)} failed**" if outcome.failed else ""
+    return f"{len(outcome.passed)} passed{failed}"
+
+
+def table(ran: list[tuple[Suite, dict[str, Outcome]]]) -> str:
+    lines = [f"| suite | {' | '.join(COLUMNS)} | excluded |", "|---" * (len(COLUMNS) + 2) + "|"]
+    for suite, outcomes in ran:
+        cells = " | ".join(cell(outcomes.get(column)) for column in COLUMNS)
+        lines.append(f"| {suite.name} {suite.version} | {cells} | {len(suite.excluded)} |")
+    return "\n".join(lines)
+
+
+def page(ran: list[tuple[Suite, dict[str, Outcome]]], broken: dict[str, str]) -> str:
+    """``docs/conformance.md``."""
+    versions = f"import uvloop; print('uvloop', uvloop.__version__)"
+    uvloop = subprocess.run([str(PYTHON), "-c", versions], capture_output=True, text=True, check=True).stdout.strip()
+    absent = tomllib.loads((stdlib.HERE / "suites.toml").read_text(encoding="utf-8"))["absent"]
+    reasons = "\n".join(f"- {entry['name']}: {entry['reason']}." for entry in absent)
+    verdict = "\n".join(f"- {name}" for name in broken) if broken else "None."
+    return PAGE_TEXT.format(
+        date=datetime.datetime.now(datetime.UTC).date(),
+        python=platform.python_version(),
+        system=f"{platform.system()} {platform.machine()}",
+        uvloop=uvloop,
+        table=table(ran),
+        verdict=verdict,
+        absent=reasons,
+    )
+
+
+PAGE_TEXT = """# Conformance: other people's tests
+
+Written by `make conformance` on {date}, with CPython {python} on {system}, {uvloop}.
+
+{table}
+
+Fails on rota and passes on asyncio: {verdict}
+
+How: each suite runs from its project's sdist against the released package, unchanged, on each loop. The loop stands where
+asyncio hands out its own (`tests/conformance/disguise.py`), so nothing of a test knows of it. A test that fails on rota and
+passes on asyncio is run again alone on both. What fails on uvloop alone is left as it is found: the suites of CPython
+and anyio ask for what uvloop does not have.
+
+CPython's are the tests of `test.test_asyncio`, with rota's Task, Future, streams, `gather` and `sleep` in place of asyncio's
+on rota. Each test that is excluded, by its name or a pattern, has its reason in `tests/conformance/exclusions.toml` or
+`suites.toml`: it tests what is private to asyncio, or a difference that is meant, and is left out on all loops alike.
+
+Not run:
+
+{absent}
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--suite", action="append", help="this suite only (may be repeated): CPython, aiohttp, ...")
+    parser.add_argument("--loop", action="append", choices=COLUMNS, help="this loop only (may be repeated)")
+    options = parser.parse_args()
+    ran: list[tuple[Suite, dict[str, Outcome]]] = []
+    broken: dict[str, str] = {}
+    for suite in suites(options.suite):
+        outcomes: dict[str, Outcome] = {}
+        ran.append((suite, outcomes))
+        for column in options.loop or COLUMNS:
+            outcomes[column] = suite.run(column)
+            print(f"{suite.name} {suite.version} on {column}: {cell(outcomes[column])}", flush=True)
+        broken |= breaches(suite, outcomes)
+    print(table(ran))
+    if not options.suite and not options.loop:
+        PAGE.write_text(page(ran, broken), encoding="utf-8")
+        print(f"written to {PAGE.relative_to(ROOT)}")
+    for name, why in broken.items():
+        print(f"\nfails on rota and passes on asyncio: {name}\n{why}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
