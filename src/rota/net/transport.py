@@ -81,8 +81,8 @@ class SocketTransport(Endpoint):
         """Take over ``sock``, connected and non-blocking. In the next turn ``protocol.connection_made`` is called,
         reading begins, and ``waiter`` (a future or None) is finished; ``server`` is told when all is over.
         """
+        self._sock: socket.socket | None = None  # until all is there that its end needs
         Endpoint.__init__(self, loop, extra)
-        self._sock: socket.socket | None = sock
         self._fd = sock.fileno()
         self._server = server
         self._out: list[bytes] = []
@@ -98,6 +98,7 @@ class SocketTransport(Endpoint):
         self._flusher = Flusher(self)
         self._buffered = False  # the protocol has memory of its own to read into
         self._tls: TlsTransport | None = None  # the protocol, if it is rota's TLS
+        self._sock = sock
         self._note_socket(sock)
         self.set_protocol(protocol)
         if server is not None:
