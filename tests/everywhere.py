@@ -29,7 +29,7 @@ LANES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
         {"ROTA_SANITIZE": "1", "CC": "gcc"},
         {
             "PYTHONMALLOC": "malloc",
-            # Python gives nothing back at its end, so leaks are counted by tests/soak. What is too big is a MemoryError.
+            # Python gives nothing back at its end: tests/soak counts leaks. What is too big is a MemoryError.
             "ASAN_OPTIONS": "detect_leaks=0:allocator_may_return_null=1",
             "UBSAN_OPTIONS": "print_stacktrace=1",
         },

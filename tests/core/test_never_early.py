@@ -1,4 +1,4 @@
-"""No timer runs before its time: not on the loop's clock, whatever the sleep was, and no sleep is shorter than asked."""
+"""No timer runs before its time on the loop's clock, whatever the sleep was, and no sleep is shorter than asked."""
 
 from __future__ import annotations
 

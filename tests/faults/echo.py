@@ -18,7 +18,6 @@ import gc
 import json
 import logging
 import os
-import socket
 import ssl
 import sys
 import tempfile

@@ -8,14 +8,13 @@ needed it, but the process goes on, and so does a loop that is made afterwards. 
 
 from __future__ import annotations
 
+import _testcapi
 import asyncio
 import gc
 import logging
 import socket
 import sys
 import warnings
-
-import _testcapi
 
 import rota
 

@@ -1,9 +1,9 @@
 """Whatever a callback of the program raises, at whatever point, costs what it was about and nothing else.
 
-``POINTS`` are the places where a loop calls the program: each is a coroutine that sets everything up so that ``fail`` is
-called there, and returns once that has happened. Whatever is raised there must reach the exception handler once; a
-connection and a timer that have nothing to do with it go on. KeyboardInterrupt and SystemExit leave ``run_until_complete``
-instead, and the loop can be run again.
+``POINTS`` are the places where a loop calls the program: each is a coroutine that sets everything up so that ``fail``
+is called there, and returns once that has happened. Whatever is raised there must reach the exception handler once; a
+connection and a timer that have nothing to do with it go on. KeyboardInterrupt and SystemExit leave
+``run_until_complete`` instead, and the loop can be run again.
 """
 
 from __future__ import annotations
@@ -329,6 +329,34 @@ def test_an_interrupt_leaves_the_loop_which_can_be_run_again(new_loop, point, in
     assert reports == []
 
 
+class Unprintable:
+    def __call__(self) -> None:
+        raise ValueError("mine")
+
+    def __repr__(self) -> str:
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("kind", ["rota"])
+def test_a_callback_that_cannot_even_be_printed_is_reported(run_real, debug):
+    """With asyncio the ZeroDivisionError ends the loop."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        reports = watch_reports(loop)
+        async with Bystander() as bystander:
+            loop.call_soon(Unprintable())
+            loop.call_later(0.001, Unprintable())
+            await until(lambda: len(reports) == 2)
+            await bystander.goes_on()
+        return reports
+
+    for report in run_real(main(), debug=debug):
+        assert str(report["exception"]) == "mine"
+        assert "Unprintable object, whose repr raised ZeroDivisionError" in report["message"]
+
+
 # -- where the exception is somebody's own ----------------------------------------------------------------------------
 
 
@@ -421,7 +449,7 @@ def test_a_task_factory_raises_to_whoever_makes_the_task(run_real, failure):
         async with Bystander() as bystander:
             loop.set_task_factory(factory)
             try:
-                loop.create_task(asyncio.sleep(0))
+                loop.create_task(asyncio.sleep(0))  # noqa: RUF006 - there will be none
             except BaseException as error:
                 raised = error
             loop.set_task_factory(None)

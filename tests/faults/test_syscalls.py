@@ -1,4 +1,4 @@
-"""Each system call of a small echo fails, one after the other: the connection concerned is told, and nothing else breaks.
+"""Each system call of a small echo fails, one after the other: one connection is told, and nothing else breaks.
 
 ``echo.py`` says what must hold after each fault. By default some of the calls are tried, evenly; ``ROTA_FAULTS=every``
 tries each one. The faults are injected below Python (``injector.c``), so compiled rota, plain rota and asyncio are held

@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import os
 import resource
-import subprocess
 import sys
 import time
 from typing import Any

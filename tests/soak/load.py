@@ -24,9 +24,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import trustme
+from tests.soak.connections import resident
 
 import rota
-from tests.soak.connections import resident
 
 #: After this share of the time the memory is what it is: caches are warm, and the allocator has its arenas.
 WARM_UP = 0.3
@@ -212,11 +212,7 @@ class Load:
         ]
         await asyncio.gather(
             self.report(),
-            *[
-                self.again_and_again(name, act, pause)
-                for name, act, pause, at_once in work
-                for _ in range(at_once)
-            ],
+            *[self.again_and_again(name, act, pause) for name, act, pause, at_once in work for _ in range(at_once)],
         )
         for server in servers:
             server.close()

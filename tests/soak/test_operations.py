@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from tests.soak.operations import OPERATIONS, excess
 
 COUNT = 10_000

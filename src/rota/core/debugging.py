@@ -33,9 +33,20 @@ ARGUMENTS_ARE_HIDDEN = sys.version_info >= (3, 13)
 
 def callback_source(callback: Callable[..., Any], args: tuple[Any, ...] | None, debug: bool) -> str:
     """``callback(args) at file:line``, as asyncio writes it."""
-    if ARGUMENTS_ARE_HIDDEN:
-        return format_helpers._format_callback_source(callback, args or (), debug=debug)  # type: ignore[call-arg]
-    return format_helpers._format_callback_source(callback, args or ())
+    try:
+        if ARGUMENTS_ARE_HIDDEN:
+            return format_helpers._format_callback_source(callback, args or (), debug=debug)  # type: ignore[call-arg]
+        return format_helpers._format_callback_source(callback, args or ())
+    except Exception:
+        return describe(callback)
+
+
+def describe(thing: object) -> str:
+    """``repr(thing)``, or what there is to say of something whose ``__repr__`` fails: it may be asked in trouble."""
+    try:
+        return repr(thing)
+    except Exception as error:
+        return f"<{type(thing).__module__}.{type(thing).__qualname__} object, whose repr raised {type(error).__name__}>"
 
 
 def report_slow(runnable: object, seconds: float) -> None:

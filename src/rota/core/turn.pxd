@@ -10,7 +10,7 @@ from .state cimport LoopState
 from .task cimport Task, new_task
 from .timers cimport Timers
 
-cdef object check_callback, get_ident, make_task, report_slow, swap_current
+cdef object check_callback, describe, get_ident, make_task, report_slow, swap_current
 cdef int POLL_EVERY_TURNS
 cdef double POLL_EVERY_SECONDS
 cdef double POLL_LONGEST

@@ -30,7 +30,7 @@ from typing import Any, NoReturn
 from .. import limits
 from . import native
 from .clock import Clock
-from .debugging import check_callback, report_slow
+from .debugging import check_callback, describe, report_slow
 from .ended import Ended
 from .factory import make_task
 from .future import Future, new_future
@@ -193,7 +193,7 @@ class LoopCore(LoopState):
         """
         if self._inherited:
             refuse_inherited()
-        self.call_exception_handler({"message": f"Exception while running {runnable!r}", "exception": error})
+        self.call_exception_handler({"message": f"Exception while running {describe(runnable)}", "exception": error})
 
     def _end_turn(self) -> None:
         if self._stepping:
