@@ -2,6 +2,7 @@
 #
 #   make demo      the main job: one job run one by one, in threads, in processes and on loops, and which to use
 #   make test      the whole suite, compiled and plain, on each of Python 3.11, 3.12 and 3.13 that is installed
+#   make fuzz      new random programs and conversations, ROTA_FUZZ_SECONDS (600) each, compiled and plain
 #   make check     what needs no running: lint, types, shape
 #   make sanitize  what is compiled, tested with gcc's sanitizers in it, then with a check of each None (ROTA_PYTHON)
 #   make soak      15,000 connections, a million of each operation, ten minutes of everything (ROTA_SOAK_SECONDS)
@@ -14,13 +15,20 @@ ROTA_PYTHON ?= 3.13
 COMPILED := tests/core tests/parity tests/net tests/proc tests/faults tests/soak tests/programs
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml
 
-.PHONY: demo test check sanitize soak bench docs clean
+.PHONY: demo test fuzz check sanitize soak bench docs clean
 
 demo: .venv/demo
 	.venv/bin/rota compare
 
 test:
 	$(PYTHON) tests/everywhere.py
+
+ROTA_FUZZ_SECONDS ?= 600
+fuzz: .venv/fuzz
+	for pure in 0 1; do \
+	    ROTA_FUZZ_SECONDS=$(ROTA_FUZZ_SECONDS) ROTA_PURE=$$pure .venv/bin/python -m pytest -q -s \
+	        -o faulthandler_timeout=0 -k for_long tests/parity/test_fuzz.py tests/net/test_bytes.py || exit 1; \
+	done
 
 check: .venv/check
 	.venv/bin/ruff check .
@@ -53,9 +61,9 @@ clean:
 # One rule an extra: the file is the date of the last installation.
 .venv/demo: EXTRA = compare
 .venv/check: EXTRA = check
-.venv/soak: EXTRA = test
+.venv/soak .venv/fuzz: EXTRA = test
 .venv/bench: EXTRA = bench
 .venv/docs: EXTRA = docs
-.venv/demo .venv/check .venv/soak .venv/bench .venv/docs: .venv/bin/python $(SOURCES)
+.venv/demo .venv/check .venv/fuzz .venv/soak .venv/bench .venv/docs: .venv/bin/python $(SOURCES)
 	.venv/bin/python -m pip install --quiet --disable-pip-version-check '.[$(EXTRA)]'
 	@touch $@

@@ -18,6 +18,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+import rota
+
 from .peer import A_WHILE, PATIENCE, STREAM, Peer, Script, TlsWire, Wire
 
 CONVERSATIONS = 150
@@ -63,6 +65,23 @@ SCRIPT = st.builds(
     rests=st.sampled_from([[0], [0, 0, 0, 1], [0, 0, 0, 0, 0, 0, 0, 0, 5]]),
 )
 
+READ = st.one_of(
+    st.tuples(st.just("read"), SMALL),
+    st.tuples(st.just("readexactly"), st.one_of(SMALL, SIZE)),
+    st.tuples(st.just("readline")),
+    st.tuples(st.just("readuntil"), st.just(b"\n")),
+    st.tuples(st.just("read"), st.just(-1)),
+)
+
+STREAMS = st.fixed_dictionaries(
+    {
+        "reads": st.lists(READ, min_size=1, max_size=4),
+        "writes": st.lists(st.tuples(SIZE, st.booleans()), max_size=6),
+        "end": st.sampled_from(["write_eof", "close"]),
+        "limit": st.sampled_from([1 << 14, 1 << 16, 1 << 20]),
+    }
+)
+
 #: SO_SNDBUF and SO_RCVBUF of both sockets, None for the kernel's own.
 BUFFERS = st.sampled_from([None, 1 << 16, 1 << 13])
 
@@ -101,7 +120,8 @@ class Side:
             self.wrong.append(f"{name} before connection_made")
         if "lost" in self.events:
             self.wrong.append(f"{name} after connection_lost")
-        if name in ("made", "eof", "lost") and name in self.events:
+        # asyncio tells of the end again when reading is resumed after it.
+        if name in self.events and name in ("made", "lost", *(() if self.on_asyncio else ("eof",))):
             self.wrong.append(f"{name} twice")
         if name == "data" and "eof" in self.events:
             self.wrong.append("data after eof_received")
@@ -291,6 +311,81 @@ class Buffered(asyncio.BufferedProtocol):
         self.side.data(self.buffer[:size])
 
 
+class StreamSide:
+    """The loop's end as a StreamReader and a StreamWriter."""
+
+    def __init__(self, plan: dict[str, Any], tls: bool) -> None:
+        self.plan = plan
+        self.tls = tls
+        self.wrong: list[str] = []
+        self.written = 0
+        self.received = 0
+        self.saw_end = False
+        self.error: OSError | None = None
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: self.wrong.append(f"reported: {context}")
+        )
+
+    async def read(self, reader: Any) -> None:
+        """All that comes, by the methods of the plan, each again and again."""
+        turn = 0
+        while not self.saw_end:
+            method, *arguments = self.plan["reads"][turn % len(self.plan["reads"])] if turn < A_WHILE else ("read", -1)
+            turn += 1
+            try:
+                data = await getattr(reader, method)(*arguments)
+                self.saw_end = not data or arguments == [-1]
+            except asyncio.IncompleteReadError as error:
+                data = error.partial
+                self.saw_end = True
+            if method == "readexactly" and len(data) != arguments[0] and not self.saw_end:
+                self.wrong.append(f"{len(data)} bytes from readexactly({arguments[0]})")
+            if method in ("readline", "readuntil") and data.find(b"\n") not in (-1, len(data) - 1):
+                self.wrong.append(f"more than a line: {data!r}")
+            if STREAM[self.received : self.received + len(data)] != data:
+                self.wrong.append(f"other bytes than were sent, from number {self.received} on")
+            self.received += len(data)
+        if not reader.at_eof():
+            self.wrong.append("at_eof() is false at the end")
+
+    async def write(self, writer: Any) -> None:
+        for size, drain in self.plan["writes"]:
+            writer.write(STREAM[self.written : self.written + size])
+            self.written += size
+            if drain:
+                await writer.drain()
+        if self.plan["end"] == "write_eof" and writer.can_write_eof():
+            writer.write_eof()
+        else:
+            writer.close()
+
+    async def converse(self, reader: Any, writer: Any) -> None:
+        reading = asyncio.ensure_future(self.read(reader))
+        for end in (self.write(writer), reading):
+            try:
+                await end
+            except OSError as error:
+                self.error = error
+        try:
+            writer.close()
+            await writer.wait_closed()
+        except OSError as error:
+            self.error = error
+
+    def check(self, peer: Peer) -> None:
+        wrong = [*self.wrong, *([peer.wrong] if peer.wrong else [])]
+        half_open = self.plan["end"] == "write_eof" and not self.tls
+        if half_open and self.error is None and peer.finished and self.received != peer.sent:
+            wrong.append(f"the end came after {self.received} of {peer.sent} bytes")
+        # With TLS the peer's end is ours, too.
+        whole = half_open or (self.tls and peer.script.end == "stay")
+        if whole and self.error is None and peer.how == "eof" and peer.received != self.written:
+            wrong.append(f"the peer received {peer.received} of {self.written} bytes")
+        if half_open and peer.script.end in ("shut", "stay") and (self.error is not None or peer.how != "eof"):
+            wrong.append(f"{self.error!r}, and the peer saw {peer.how}")
+        assert not wrong, f"{wrong} {self.written=} {self.received=} {peer.sent=} {peer.received=}"
+
+
 def connected(wire: str, buffers: int | None) -> tuple[socket.socket, socket.socket]:
     """Two ends of a connection."""
     if wire == "unix":
@@ -317,9 +412,9 @@ class Wires:
         self.server_context = server_context
         self.client_context = client_context
 
-    async def connect(self, wire: str, buffers: int | None, script: Script, factory: Any) -> Peer:
+    def peer(self, wire: str, buffers: int | None, script: Script) -> tuple[socket.socket, Peer]:
+        """The loop's socket, and whoever has the other one."""
         ours, theirs = connected(wire, buffers)
-        loop = asyncio.get_running_loop()
         if wire == "tls client":
             peer = Peer(theirs, script, TlsWire(self.server_context, None))
         elif wire == "tls server":
@@ -327,11 +422,14 @@ class Wires:
         else:
             peer = Peer(theirs, script, Wire())
         peer.start()
+        return ours, peer
+
+    async def connect(self, wire: str, buffers: int | None, script: Script, factory: Any) -> Peer:
+        ours, peer = self.peer(wire, buffers, script)
+        loop = asyncio.get_running_loop()
         try:
             if wire == "tls client":
-                await loop.create_connection(
-                    factory, sock=ours, ssl=self.client_context, server_hostname="server.test"
-                )
+                await loop.create_connection(factory, sock=ours, ssl=self.client_context, server_hostname="server.test")
             elif wire == "tls server":
                 await loop.connect_accepted_socket(factory, ours, ssl=self.server_context)
             elif wire == "unix":
@@ -342,8 +440,18 @@ class Wires:
             # A peer that is gone before the connection is made.
             ours.close()
             await in_thread(peer.join)
-            return peer
         return peer
+
+    async def open(self, wire: str, buffers: int | None, script: Script, limit: int, library: Any) -> Any:
+        ours, peer = self.peer(wire, buffers, script)
+        options = {"ssl": self.client_context, "server_hostname": "server.test"} if wire == "tls client" else {}
+        try:
+            connect = library.open_unix_connection if wire == "unix" else library.open_connection
+            return peer, await connect(sock=ours, limit=limit, **options)
+        except OSError:
+            ours.close()
+            await in_thread(peer.join)
+            return peer, None
 
 
 async def in_thread(function: Any) -> None:
@@ -359,6 +467,18 @@ async def conversation(wires: Wires, wire: str, plan: Any, script: Script, buffe
             return
         await side.converse()
         await side.end(peer_ends_first=script.end != "stay")
+        await in_thread(peer.join)
+    side.check(peer)
+
+
+async def streams(wires: Wires, wire: str, plan: Any, script: Script, buffers: int | None, library: Any) -> None:
+    side = StreamSide(plan, wire.startswith("tls"))
+    async with asyncio.timeout(3 * PATIENCE):
+        peer, both = await wires.open(wire, buffers, script, plan["limit"], library)
+        if both is None:
+            assert script.end in ("close", "reset")
+            return
+        await side.converse(*both)
         await in_thread(peer.join)
     side.check(peer)
 
@@ -387,6 +507,20 @@ def converse(run_real, kind, server_context, client_context):
     return converse
 
 
+@pytest.fixture
+def converse_in_streams(run_real, kind, server_context, client_context):
+    wires = Wires(server_context, client_context)
+    library = asyncio if kind == "asyncio" else rota
+
+    def converse_in_streams(wire, plan, script, buffers):
+        if buffers is not None:
+            plan = {**plan, "writes": [(min(size, 65537), drain) for size, drain in plan["writes"]]}
+            script.sends = [min(size, 65537) for size in script.sends]
+        run_real(streams(wires, wire, plan, script, buffers, library))
+
+    return converse_in_streams
+
+
 def smaller(operation):
     name, *arguments = operation
     return (name, min(arguments[0], 65537), *arguments[1:]) if name == "write" else operation
@@ -403,6 +537,16 @@ def test_no_byte_is_lost(wire, converse):
     some()
 
 
+@pytest.mark.parametrize("wire", ["tcp", "unix", "tls client"])
+def test_no_byte_is_lost_in_streams(wire, converse_in_streams):
+    @settings(max_examples=CONVERSATIONS // 2, derandomize=True, **COMMON)
+    @given(STREAMS, SCRIPT, BUFFERS)
+    def some(plan, script, buffers):
+        converse_in_streams(wire, plan, script, buffers)
+
+    some()
+
+
 @pytest.mark.skipif(not SECONDS, reason="runs for ROTA_FUZZ_SECONDS: make fuzz")
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("wire", WIRES)
@@ -414,6 +558,22 @@ def test_no_byte_is_lost_for_long(wire, converse):
     def some(plan, script, buffers):
         if time.monotonic() < end:
             converse(wire, plan, script, buffers)
+
+    while time.monotonic() < end:
+        some()
+
+
+@pytest.mark.skipif(not SECONDS, reason="runs for ROTA_FUZZ_SECONDS: make fuzz")
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("wire", ["tcp", "unix", "tls client"])
+def test_no_byte_is_lost_in_streams_for_long(wire, converse_in_streams):
+    end = time.monotonic() + SECONDS
+
+    @settings(max_examples=1000, **COMMON)
+    @given(STREAMS, SCRIPT, BUFFERS)
+    def some(plan, script, buffers):
+        if time.monotonic() < end:
+            converse_in_streams(wire, plan, script, buffers)
 
     while time.monotonic() < end:
         some()

@@ -20,6 +20,20 @@ def test_calls_come_in_order_with_their_arguments(loop):
     assert heard == [(number, "more") for number in range(5)]
 
 
+def test_a_threadsafe_call_from_the_loops_own_thread_has_its_place_among_the_others(loop):
+    heard = []
+
+    def call():
+        loop.call_soon(heard.append, 1)
+        loop.call_soon_threadsafe(heard.append, 2)
+        loop.call_soon(heard.append, 3)
+
+    loop.call_soon(call)
+    turn(loop)
+    turn(loop)
+    assert heard == [1, 2, 3]
+
+
 def test_what_becomes_ready_in_a_turn_runs_in_the_next(loop):
     heard = []
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import sys
 import threading
 import time
 import traceback
@@ -169,6 +170,31 @@ def test_where_things_were_made_is_reported(loop, caplog):
     loop.run_until_complete(nothing())
     assert "created at (most recent call last):\n" in caplog.text
     assert "loop.call_soon(fail)" in caplog.text
+
+
+def test_where_a_future_was_done_is_reported_for_its_callbacks(loop, caplog):
+    def fail(future):
+        raise OSError
+
+    future = loop.create_future()
+    future.add_done_callback(fail)
+    future.set_result(None)
+    future.add_done_callback(fail)
+    loop.run_until_complete(nothing())
+    assert caplog.text.count("created at (most recent call last):\n") == 2
+    assert "future.set_result(None)" in caplog.text
+    assert "future.add_done_callback(fail)" in caplog.text
+
+
+def test_the_arguments_of_a_callback_are_hidden_since_python_3_13(loop, caplog):
+    def fail(argument):
+        raise OSError
+
+    for debug in (True, False):
+        loop.set_debug(debug)
+        loop.call_soon(fail, "secret")
+        loop.run_until_complete(nothing())
+    assert caplog.text.count("fail('secret') at ") == (1 if sys.version_info >= (3, 13) else 2)
 
 
 def test_without_debug_mode_nothing_is_kept(new_virtual_loop):

@@ -19,7 +19,7 @@ from tests.parity.program import programs
 
 import rota
 
-PROGRAMS = 2000
+PROGRAMS = 1000
 
 SECONDS = float(os.environ.get("ROTA_FUZZ_SECONDS", "0"))
 
@@ -51,6 +51,7 @@ COMMON = {
 }
 
 
+@pytest.mark.timeout(300)  # on a busy machine
 @settings(max_examples=PROGRAMS, derandomize=True, **COMMON)
 @given(programs)
 def test_both_loops_do_the_same(program):

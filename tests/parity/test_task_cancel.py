@@ -1,6 +1,7 @@
 """Cancelling a task: what its coroutine hears, what whoever awaits it hears, and who counts the requests."""
 
 import asyncio
+import gc
 import sys
 
 import pytest
@@ -200,6 +201,29 @@ def test_cancelling_a_task_cancels_the_task_that_it_awaits(run):
         return heard, inner_task.cancelled(), inner_task.cancelling(), outer_task.cancelled()
 
     assert run(main()) == ([("inner", ("down",)), ("outer", ("down",))], True, 1, True)
+
+
+@pytest.mark.parametrize("gathered", [False, True])
+def test_tasks_that_await_one_another_in_a_ring_cannot_be_cancelled_and_nothing_breaks(loop, library, gathered):
+    tasks = []
+
+    async def wait_for_the(other):
+        await turn()
+        await (library.gather(tasks[other]) if gathered else tasks[other])
+
+    async def main():
+        tasks.extend(asyncio.create_task(wait_for_the(other)) for other in (1, 0))
+        for _ in range(3):
+            await turn()
+        with pytest.raises(RecursionError):
+            tasks[0].cancel()
+        return [task.done() for task in tasks]
+
+    assert loop.run_until_complete(main()) == [False, False]
+    loop.set_exception_handler(lambda loop, context: None)  # they end with the loop
+    loop.close()
+    tasks.clear()
+    gc.collect()
 
 
 def test_an_awaited_task_that_swallows_it_keeps_the_outer_one_going(run):

@@ -58,6 +58,14 @@ def test_a_task_that_awaits_itself(run):
         run(main())
 
 
+def test_a_task_that_yields_itself(run):
+    async def main():
+        await give(asyncio.current_task())
+
+    with pytest.raises(RuntimeError, match=r"^Task cannot await on itself: <Task pending"):
+        run(main())
+
+
 def test_a_future_of_another_loop(loop, new_virtual_loop):
     other = new_virtual_loop()
     try:
