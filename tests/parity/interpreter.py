@@ -52,7 +52,7 @@ class Doom(BaseException):
     """An exception that is no Exception, and no way to leave the loop either."""
 
 
-class Trouble(Exception):
+class TroubleError(Exception):
     """What a translating body raises."""
 
 
@@ -324,7 +324,7 @@ class Interpreter:
                     raise
             except Exception as error:
                 if style == "translating":
-                    raise Trouble(who.label) from error
+                    raise TroubleError(who.label) from error
                 if style == "fragile":
                     raise
 
@@ -597,7 +597,7 @@ class Interpreter:
         for each in asyncio.as_completed(self.at_most_one_done(which), timeout=self.limit(units)):
             try:
                 found.append(self.described(await each))
-            except (ValueError, OSError, Trouble) as error:
+            except (ValueError, OSError, TroubleError) as error:
                 found.append(self.error(error))
         return found
 
@@ -680,7 +680,7 @@ class Interpreter:
         else:
             coro.close()
 
-    # -- async generators -----------------------------------------------------------------------------------------------
+    # -- async generators -------------------------------------------------------------------------------------------
 
     async def generator(self, who: Who) -> Any:
         try:

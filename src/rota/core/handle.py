@@ -55,7 +55,7 @@ class Handle(Runnable):
             words.append("cancelled")
         self._describe_time(words)
         if self._callback is not None:
-            words.append(callback_source(self._callback, self._args, self._loop.get_debug()))
+            words.append(callback_source(self._callback, self._args, self._loop._debug))
         if self._source_traceback:
             frame = self._source_traceback[-1]
             words.append(f"created at {frame[0]}:{frame[1]}")
@@ -92,7 +92,7 @@ class Handle(Runnable):
     def _failed(self, error: BaseException) -> None:
         source = "a cancelled callback"
         if self._callback is not None:
-            source = callback_source(self._callback, self._args, self._loop.get_debug())
+            source = callback_source(self._callback, self._args, self._loop._debug)
         trouble = {"message": f"Exception in callback {source}", "exception": error, "handle": self}
         if self._source_traceback:
             trouble["source_traceback"] = self._source_traceback
