@@ -52,7 +52,7 @@ SIDE = st.fixed_dictionaries(
         "keep_open": st.booleans(),
         "end": st.sampled_from(["write_eof", "wait", "close", "abort"]),
         "replies": st.lists(SMALL, max_size=5),  # written out of the next callbacks with data
-        "pauses": st.integers(0, 5),  # that many callbacks with data pause reading for a moment
+        "pauses": st.integers(0, 5),  # that many callbacks of data and end pause reading for a moment
     }
 )
 
@@ -148,6 +148,9 @@ class Side:
         self.received += len(data)
         if self.replies:
             self.write(self.replies.pop(0), bytes)
+        self.pause_for_a_moment()
+
+    def pause_for_a_moment(self) -> None:
         if self.pauses:
             self.pauses -= 1
             self.pause_reading()
@@ -157,6 +160,7 @@ class Side:
         self.event("eof")
         self.written_before_end = self.written
         self.end_seen.set()
+        self.pause_for_a_moment()
         return self.plan["keep_open"]
 
     def pause_writing(self) -> None:
@@ -502,6 +506,10 @@ def converse(run_real, kind, server_context, client_context):
         if buffers is not None:
             plan = {**plan, "operations": [smaller(each) for each in plan["operations"]]}
             script.sends = [min(size, 65537) for size in script.sends]
+        if kind == "asyncio" and wire.startswith("tls"):
+            # asyncio's TLS loses what does not fit into a BufferedProtocol's buffer when the end comes with it.
+            operations = [each for each in plan["operations"] if each[0] != "swap"]
+            plan = {**plan, "operations": operations, "protocol": None}
         run_real(conversation(wires, wire, plan, script, buffers, kind))
 
     return converse

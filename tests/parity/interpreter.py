@@ -403,6 +403,9 @@ class Interpreter:
     def uncancel(self, who: Who, number: int) -> Any:
         return self.there(("task", number)).uncancel()
 
+    def cancel_and_uncancel(self, who: Who, number: int, message: str | None) -> Any:
+        return self.cancel(who, ("task", number), message), self.uncancel(who, number)
+
     def look(self, who: Who, which: Any) -> Any:
         target = self.there(which)
         return self.state(target), target.done(), target.cancelled()

@@ -54,6 +54,7 @@ IMMEDIATE: dict[str, tuple[Any, ...]] = {
     "set_exception": (INDEX, ERROR),
     "cancel": (THERE, MESSAGE),
     "uncancel": (INDEX,),
+    "cancel_and_uncancel": (INDEX, MESSAGE),
     "look": (THERE,),
     "take": (THERE, st.sampled_from(["result", "exception", "remake"])),
     "drive_by_hand": (INDEX, st.sampled_from(["next", "throw", "close", "twice"])),
