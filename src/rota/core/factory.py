@@ -42,7 +42,7 @@ def make_task(
         kwargs["eager_start"] = eager_start
         if DEAF_EAGER_CODE is not None and getattr(factory, "__code__", None) is DEAF_EAGER_CODE:
             # What create_eager_task_factory() was given; it takes the keyword.
-            constructor = factory.__closure__[0].cell_contents  # type: ignore[attr-defined]
+            constructor = factory.__closure__[0].cell_contents  # type: ignore[index]
             return constructor(coro, loop=loop, name=name, **kwargs)
     if TAKES_ALL:
         return factory(loop, coro, name=name, **kwargs)

@@ -57,6 +57,8 @@ class Task(Future):
         "_pending_error",
     )
 
+    _coro: Any
+
     @property  # type: ignore[misc]
     def __class__(self) -> type:
         return asyncio.Task
