@@ -503,13 +503,14 @@ def converse(run_real, kind, server_context, client_context):
     wires = Wires(server_context, client_context)
 
     def converse(wire, plan, script, buffers):
+        if kind == "asyncio" and wire.startswith("tls"):
+            pytest.skip(
+                "asyncio's TLS loses what a BufferedProtocol's buffer has no room for when the end comes with it, "
+                "and pauses a transport that it has let go of"
+            )
         if buffers is not None:
             plan = {**plan, "operations": [smaller(each) for each in plan["operations"]]}
             script.sends = [min(size, 65537) for size in script.sends]
-        if kind == "asyncio" and wire.startswith("tls"):
-            # asyncio's TLS loses what does not fit into a BufferedProtocol's buffer when the end comes with it.
-            operations = [each for each in plan["operations"] if each[0] != "swap"]
-            plan = {**plan, "operations": operations, "protocol": None}
         run_real(conversation(wires, wire, plan, script, buffers, kind))
 
     return converse

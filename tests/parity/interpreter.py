@@ -574,7 +574,13 @@ class Interpreter:
             # asyncio does since 3.12, and hears of it at once.
             own = own and not any(asyncio.isfuture(each) and each.done() for each in awaitables)
         gather = self.library.gather if own else asyncio.gather
-        return gather(*awaitables, return_exceptions=return_exceptions)
+        try:
+            return gather(*awaitables, return_exceptions=return_exceptions)
+        except BaseException:
+            # An eager child leaves the loop. asyncio's children before it have a callback of a gathering that is never
+            # made; rota's have none. The trace ends here.
+            self.ring = True
+            raise
 
     async def gather(self, who: Who, which: Any, return_exceptions: bool, own: bool) -> Any:
         return await self.gathering(who, which, return_exceptions, own)

@@ -36,7 +36,9 @@ def check(program):
 
 
 def difference(program, theirs, ours):
-    number = next((n for n, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), min(len(theirs), len(ours)))
+    number = next(
+        (n for n, (a, b) in enumerate(zip(theirs, ours, strict=False)) if a != b), min(len(theirs), len(ours))
+    )
     lines = [json.dumps(program), *map(repr, theirs[:number])]
     lines.append(f"asyncio: {theirs[number] if number < len(theirs) else 'nothing more'}")
     lines.append(f"rota:    {ours[number] if number < len(ours) else 'nothing more'}")
