@@ -10,7 +10,7 @@ difference is one of the loops and not of luck:
 * where asyncio goes through a set of tasks, and what it does depends on the order, the set is an ordered one;
 * when tasks await one another in a ring, cancelling one raises RecursionError, and what has happened until then depends
   on how deep the stack may be: the trace ends there;
-* garbage is collected at the end only, and what is heard then is compared without its order.
+* garbage is not collected, and what a future says when it dies is not compared.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import re
 import sys
 import types
 import warnings
-from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -104,7 +103,6 @@ class Interpreter:
         self.library = library
         self.loop: Any = new_loop()
         self.trace: list[Any] = []
-        self.collected: Counter[Any] = Counter()
         self.tasks: list[Any] = []
         self.futures: list[Any] = []
         self.handles: list[Any] = []
@@ -204,8 +202,10 @@ class Interpreter:
         message = self.text(context["message"])
         what = ("reported", message, sorted(context), self.error(context.get("exception")))
         if "never retrieved" in message or "destroyed" in message:
-            self.collected[repr(what)] += 1
-        elif sys.version_info < (3, 12):
+            # When it dies depends on who holds the frames of which exception. What would be said is compared at the
+            # end, by _log_traceback and _log_destroy_pending.
+            return
+        if sys.version_info < (3, 12):
             # rota's handler has the context of what it is told about, as asyncio's since 3.12.
             contextvars.Context().run(self.note, *what)
         else:
@@ -246,7 +246,7 @@ class Interpreter:
             self.trace.append(("left", len(asyncio.all_tasks(loop))))
             for future in [*self.futures, *self.tasks]:
                 self.trace.append(("at the end", self.state(future)))
-            return [*self.trace, *sorted(self.collected.items())]
+            return self.trace
         finally:
             self.let_go()
 
@@ -258,8 +258,7 @@ class Interpreter:
                 self.ring = True
 
     def let_go(self) -> None:
-        """Forget everything, and hear what the loop says about it."""
-        self.collected.clear()
+        """Forget everything."""
         for table in (self.tasks, self.futures, self.handles, self.callbacks, self.timeouts):
             table.clear()
         self.loop.close()
