@@ -19,6 +19,9 @@ from tests.parity.program import programs
 
 import rota
 
+#: Tasks that await one another in a ring die with their loop, and a TaskGroup that is broken off so says so.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 PROGRAMS = 1000
 
 SECONDS = float(os.environ.get("ROTA_FUZZ_SECONDS", "0"))
