@@ -36,7 +36,9 @@ def test_a_storm_of_signals_loses_no_byte(run_real, way):
                 await writer.drain()
             writer.close()
             await writer.wait_closed()
+            gone.set()
 
+        gone = asyncio.Event()
         server = await asyncio.start_server(echo, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         for number in range(50):
@@ -48,6 +50,7 @@ def test_a_storm_of_signals_loses_no_byte(run_real, way):
         await writer.wait_closed()
         server.close()
         await server.wait_closed()
+        await gone.wait()  # on Python 3.11 wait_closed() is no wait for connections
         await until(lambda: heard)
         if way == "the loop's handler":
             ended.set()
