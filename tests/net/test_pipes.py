@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import pty
@@ -283,3 +284,27 @@ def test_a_data_received_that_raises_is_reported(run_real, ends):
         await reader.lost
 
     run_real(main())
+
+
+def test_what_a_pipe_can_not_do_it_refuses_as_asyncio_does(run_real, ends):
+    async def main():
+        reading, writing = ends
+        transport, _ = await writer_of(writing)
+        for refused in (transport.pause_reading, transport.resume_reading):
+            with pytest.raises(NotImplementedError):
+                refused()
+        transport.abort()
+        reading.close()
+
+    run_real(main())
+
+
+@pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
+def test_a_pipe_that_outlives_its_loop_is_open(new_loop, ends):
+    reading, writing = ends
+    loop = new_loop()
+    transport, _ = loop.run_until_complete(reader_of(reading))
+    loop.close()
+    assert "open" in repr(transport)
+    del transport, _
+    gc.collect()

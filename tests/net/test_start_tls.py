@@ -42,6 +42,7 @@ def test_both_ends_go_on_in_secret(run_real, pair, server_context, client_contex
         for transport in secured:
             assert transport.get_extra_info("cipher") is not None
             assert isinstance(transport, asyncio.Transport)
+            assert "SSL" in transport.__class__.__name__  # programs look
         for protocol in protocols:
             assert protocol.events.count("made") == 1
             protocol.data.clear()

@@ -344,7 +344,8 @@ class FutureIterator:
             text = "the (type, exc, tb) signature of throw() is deprecated, use the single-arg signature instead."
             warnings.warn(text, DeprecationWarning, stacklevel=2)
         self._future = None
-        value, trace = (*rest, None, None)[:2]
+        value = rest[0] if rest else None
+        trace = rest[1] if len(rest) > 1 else None
         if isinstance(kind, BaseException):
             if value is not None:
                 raise TypeError("instance exception may not have a separate value")

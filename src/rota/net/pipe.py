@@ -84,7 +84,9 @@ class Pipe(Endpoint):
         elif self._closing:
             words.append("closing")
         words.append(f"fd={self._fd}")
-        if self._file is not None:
+        if self._file is not None and self._loop.is_closed():
+            words.append("open")
+        elif self._file is not None:
             self._describe(words)
         return f"<{' '.join(words)}>"
 
@@ -273,6 +275,14 @@ class WritePipe(Pipe):
 
     def _refuse(self) -> None:
         raise ValueError("Pipe transport is only for pipes, sockets and character devices")
+
+    # asyncio's pipe to write to has these, too, and they say so.
+
+    def pause_reading(self) -> None:
+        raise NotImplementedError
+
+    def resume_reading(self) -> None:
+        raise NotImplementedError
 
     def _start_reading(self) -> None:
         """Learn when nobody reads any more; from whoever reads this file here, if somebody does."""

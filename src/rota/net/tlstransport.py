@@ -30,7 +30,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from asyncio import constants
+from asyncio import constants, sslproto
 from asyncio.log import logger
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,8 @@ class TlsTransport(Endpoint):
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
-        return asyncio.Transport
+        # That of asyncio's own: programs tell a connection with TLS by the class and its name.
+        return sslproto._SSLProtocolTransport
 
     def __init__(
         self,
