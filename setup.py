@@ -45,6 +45,7 @@ HOT = [
     "rota.net.poller.epoll",
     "rota.net.poller.watches",
     "rota.net.reader",
+    "rota.net.tlsengine",
     "rota.net.tlstransport",
     "rota.net.transport",
 ]

@@ -250,6 +250,33 @@ def test_the_end_of_what_the_peer_says_is_told_once(run_real, pair, server_conte
     run_real(main())
 
 
+@pytest.mark.parametrize("kind", ROTA)
+def test_what_was_written_arrives_though_the_peer_has_said_goodbye(run_real, pair, server_context, client_context):
+    """asyncio comes to a standstill: it neither sends the rest nor ends."""
+
+    async def main():
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        written = 0
+        while "pause" not in protocol.events:
+            transport.write(bytes(100_000))
+            written += 100_000
+            await turns(3)
+        peer.say_goodbye()
+        found = 0
+
+        def over():
+            nonlocal found
+            found += len(peer.read(50_000))
+            return peer.goodbye or peer.eof
+
+        await until(over)
+        assert found == written
+        assert peer.goodbye
+        assert await protocol.lost is None
+
+    run_real(main())
+
+
 def test_an_answer_to_the_end_arrives(run_real, pair, server_context, client_context):
     class Polite(Recorder):
         def eof_received(self):
@@ -293,16 +320,16 @@ def test_an_end_in_the_middle_of_a_record(run_real, pair, server_context, client
     run_real(main())
 
 
-@pytest.mark.parametrize("kind", ROTA)
-def test_who_ends_without_a_word_still_hears_goodbye(run_real, pair, server_context, client_context):
-    """asyncio sends no close_notify then, so that the peer can't know whether it has got all."""
+def test_who_ends_without_a_word_hears_none(run_real, pair, server_context, client_context):
+    """Such a peer may have left TLS, and would take a close_notify for data."""
 
     async def main():
         _, protocol, peer = await meet(pair, Recorder, server_context, client_context)
         pair[1].shutdown(socket.SHUT_WR)
         assert await protocol.lost is None
-        peer.read()
-        assert peer.goodbye
+        assert peer.read() == b""
+        assert peer.eof
+        assert not peer.goodbye
 
     run_real(main())
 

@@ -3,14 +3,12 @@ cimport cython
 from ..core cimport native
 from ..core.ready cimport Runnable
 from .endpoint cimport Endpoint
+from .tlsengine cimport TlsEngine
 from .transport cimport SocketTransport
 
 cdef object logger
 cdef object SSLWantReadError
-cdef object SSLZeroReturnError
-cdef object RECORD
 cdef Py_ssize_t RECORD_SIZE
-cdef Py_ssize_t READ_SIZE
 cdef Py_ssize_t WRITE_NOW
 cdef Py_ssize_t LINGER_SIZE
 cdef int WRITES_AFTER_LOSS
@@ -29,12 +27,10 @@ cdef class TlsTransport(Endpoint):
     cdef bint _buffered
     cdef bint _delivering
     cdef Py_ssize_t _dropped
-    cdef object _failure
-    cdef object _feed
+    cdef TlsEngine _engine
     cdef TlsFlusher _flusher
     cdef bint _goodbye
     cdef object _handshake_timeout
-    cdef object _incoming
     cdef bint _leaving
     cdef Py_ssize_t _left
     cdef bint _made
@@ -43,16 +39,12 @@ cdef class TlsTransport(Endpoint):
     cdef bint _paused
     cdef bint _peer_ended
     cdef Py_ssize_t _plain
-    cdef object _read
-    cdef object _records
     cdef bint _secured
     cdef object _shutdown_timeout
     cdef SocketTransport _socket
-    cdef object _ssl
     cdef int _state
     cdef object _timer
     cdef object _waiter
-    cdef object _write
 
     cdef _received(self)
 
@@ -71,14 +63,12 @@ cdef class TlsTransport(Endpoint):
     @cython.locals(more=bint)
     cdef _deliver(self)
 
-    @cython.locals(more=bint, data=bytes)
     cdef bint _deliver_bytes(self) except -1
 
-    @cython.locals(data=bytes, found=bytes, more=list, size=Py_ssize_t)
-    cdef bytes _decrypt(self)
-
-    @cython.locals(more=bint, size=Py_ssize_t, room=Py_ssize_t, count=Py_ssize_t)
+    @cython.locals(size=Py_ssize_t, room=Py_ssize_t)
     cdef bint _deliver_into_buffer(self) except -1
+
+    cdef bint _is_there_more(self) except -1
 
     cdef _decrypting_failed(self)
 

@@ -1,8 +1,8 @@
 """TLS over a transport: records to the transport beneath, plain bytes to the program.
 
 :class:`TlsTransport` is a transport to the program's protocol and itself the protocol of the transport beneath. The
-cipher is OpenSSL's, through the memory BIOs of :mod:`ssl`. It keeps the contract of :class:`asyncio.Transport` and
-answers ``isinstance`` for it.
+cipher is OpenSSL's (``tlsengine.py``). It keeps the contract of :class:`asyncio.Transport` and answers ``isinstance``
+for it.
 
 =========== ===================================================================================================
 state       what happens, and what ends it
@@ -39,17 +39,15 @@ from .. import limits
 from ..core import native
 from ..core.ready import Runnable
 from .endpoint import Endpoint
+from .tlsengine import TlsEngine
 from .transport import SocketTransport
 
 if TYPE_CHECKING:
     from ..core.turn import LoopCore
 
 SSLWantReadError = ssl.SSLWantReadError
-SSLZeroReturnError = ssl.SSLZeroReturnError
 
-RECORD = limits.TLS_RECORD
 RECORD_SIZE = limits.TLS_RECORD
-READ_SIZE = limits.READ_SIZE
 WRITE_NOW = limits.WRITE_NOW
 WRITES_AFTER_LOSS = limits.WRITES_AFTER_LOSS
 LINGER_SIZE = limits.TLS_LINGER_SIZE
@@ -73,12 +71,10 @@ class TlsTransport(Endpoint):
         "_buffered",
         "_delivering",
         "_dropped",
-        "_failure",
-        "_feed",
+        "_engine",
         "_flusher",
         "_goodbye",
         "_handshake_timeout",
-        "_incoming",
         "_leaving",
         "_left",
         "_made",
@@ -87,16 +83,12 @@ class TlsTransport(Endpoint):
         "_paused",
         "_peer_ended",
         "_plain",
-        "_read",
-        "_records",
         "_secured",
         "_shutdown_timeout",
         "_socket",
-        "_ssl",
         "_state",
         "_timer",
         "_waiter",
-        "_write",
     )
 
     # asyncio and libraries ask for these.
@@ -128,17 +120,7 @@ class TlsTransport(Endpoint):
         Endpoint.__init__(self, loop, None)
         self._high_water = limits.TLS_WRITE_HIGH_WATER
         self._low_water = limits.TLS_WRITE_HIGH_WATER // 4
-        incoming = ssl.MemoryBIO()
-        outgoing = ssl.MemoryBIO()
-        secured = context.wrap_bio(incoming, outgoing, server_side=server_side, server_hostname=server_hostname)
-        # SSLObject passes each call on to the C object behind it; unless somebody has changed that, go there directly.
-        engine: Any = getattr(secured, "_sslobj", secured) if type(secured) is ssl.SSLObject else secured
-        self._ssl: Any = secured
-        self._read: Any = engine.read
-        self._write: Any = engine.write
-        self._incoming: Any = incoming
-        self._feed: Any = incoming.write
-        self._records: Any = outgoing.read
+        self._engine = TlsEngine(context, server_side, server_hostname)
         self._extra["sslcontext"] = context
         self._state = WAITING
         self._secured = False  # the handshake has succeeded
@@ -158,13 +140,17 @@ class TlsTransport(Endpoint):
         self._leaving = False  # the turn will call _flush when it ends
         self._paused = False
         self._delivering = False
-        self._failure: BaseException | None = None  # decrypting failed behind what is yet to be handed over
         self._peer_ended = False  # by close_notify, or because its transport did
         self._goodbye = False  # our close_notify was written
         self._dropped = 0  # bytes that came after it
         self._left = 0  # bytes that had not left when the timer of the shutdown began
         self._buffered = False
         self.set_protocol(protocol)
+
+    @property
+    def _ssl_protocol(self) -> TlsTransport:
+        """What asyncio's TLS transport calls its other half: libraries and tests reach through it."""
+        return self
 
     # -- the transport beneath tells ----------------------------------------------------------------------------
 
@@ -198,7 +184,7 @@ class TlsTransport(Endpoint):
 
     def data_received(self, data: bytes) -> None:
         """Records have come."""
-        self._feed(data)
+        self._engine.feed(data)
         self._received()
 
     def eof_received(self) -> bool:
@@ -207,6 +193,8 @@ class TlsTransport(Endpoint):
             self._handshake_failed(ConnectionResetError("The peer closed the connection during the SSL handshake"))
         elif self._state == OPEN:
             self._peer_ended = True
+            # Who ends without a close_notify takes ours for data: there are such programs, and asyncio sends none.
+            self._goodbye = True
             self._deliver()
         elif self._state == CLOSING:
             self._peer_ended = True
@@ -251,7 +239,7 @@ class TlsTransport(Endpoint):
 
     def _shake_hands(self) -> None:
         try:
-            self._ssl.do_handshake()
+            self._engine.ssl.do_handshake()
         except SSLWantReadError:
             self._send_records()
         except (SystemExit, KeyboardInterrupt):
@@ -281,7 +269,7 @@ class TlsTransport(Endpoint):
                 self._fatal_error(error, "Fatal error: protocol.connection_made() call failed.")
                 return
         self._tell_waiter(None)
-        if self._incoming.pending:
+        if self._engine.incoming.pending:
             self._received()
 
     def _handshake_failed(self, error: BaseException) -> None:
@@ -363,8 +351,7 @@ class TlsTransport(Endpoint):
 
     def _deliver_bytes(self) -> bool:
         """Decrypt once and call ``data_received``. False when there is no more."""
-        data = self._decrypt()
-        more = data is not None and len(data) >= READ_SIZE
+        data = self._engine.decrypt()
         if data:
             try:
                 native.call_method(self._context, self._protocol, "data_received", data)
@@ -373,45 +360,14 @@ class TlsTransport(Endpoint):
             except BaseException as error:
                 self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
                 return False
-        if self._failure is not None:
-            self._decrypting_failed()
-            return False
-        return more
-
-    def _decrypt(self) -> bytes | None:
-        """The plain bytes of the records that are here, those of one read at most; None if there are none."""
-        data: bytes | None = None
-        more: list[bytes] | None = None
-        size = 0
-        try:
-            while size < READ_SIZE:
-                # A record at most comes out of one call, and all of it: nothing stays in between.
-                found = self._read(RECORD)
-                if not found:
-                    self._peer_ended = True
-                    break
-                if data is None:
-                    data = found
-                elif more is None:
-                    more = [data, found]
-                else:
-                    more.append(found)
-                size += len(found)
-                # To ask again and be told by an exception costs as much as a small record.
-                if not self._incoming.pending:
-                    break
-        except SSLWantReadError:
-            pass
-        except BaseException as error:
-            self._failure = error
-        return data if more is None else b"".join(more)
+        return self._is_there_more()
 
     def _deliver_into_buffer(self) -> bool:
         """The same for a BufferedProtocol: decrypt into the memory that it gives."""
         try:
+            hint = self._engine.incoming.pending
             # A memoryview, whatever was given: a slice of a bytearray is a copy.
-            view = memoryview(native.call_method(self._context, self._protocol, "get_buffer", self._incoming.pending))
-            view = view.cast("B")
+            view = memoryview(native.call_method(self._context, self._protocol, "get_buffer", hint)).cast("B")
             room = len(view)
             if not room:
                 raise RuntimeError("get_buffer() returned an empty buffer")
@@ -420,23 +376,7 @@ class TlsTransport(Endpoint):
         except BaseException as error:
             self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
             return False
-        size = 0
-        more = True
-        try:
-            while size < room:
-                count = self._read(room - size, view[size:] if size else view)
-                if not count:
-                    self._peer_ended = True
-                    more = False
-                    break
-                size += count
-                if size < room and not self._incoming.pending:
-                    more = False
-                    break
-        except SSLWantReadError:
-            more = False
-        except BaseException as error:
-            self._failure = error
+        size = self._engine.decrypt_into(view, room)
         view = None  # type: ignore[assignment]  # the protocol may do with its memory what it likes
         if size:
             try:
@@ -446,14 +386,20 @@ class TlsTransport(Endpoint):
             except BaseException as error:
                 self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
                 return False
-        if self._failure is not None:
+        return self._is_there_more()
+
+    def _is_there_more(self) -> bool:
+        """After what was decrypted was handed over."""
+        if self._engine.failure is not None:
             self._decrypting_failed()
             return False
-        return more
+        if self._engine.ended:
+            self._peer_ended = True
+        return self._engine.more
 
     def _decrypting_failed(self) -> None:
         """What came is no TLS, was changed on its way, or the peer reports an error."""
-        error, self._failure = self._failure, None
+        error, self._engine.failure = self._engine.failure, None
         if isinstance(error, (SystemExit, KeyboardInterrupt)):
             # A signal broke in, and what OpenSSL had read is gone: better no connection than a hole in it.
             self._force_close(error)
@@ -566,12 +512,12 @@ class TlsTransport(Endpoint):
                 size = len(data) - self._offset
                 if size > WRITE_NOW:
                     # Much at once: in parts, so that the records don't stand beside the whole in memory.
-                    size = self._write(memoryview(data)[self._offset : self._offset + WRITE_NOW])
+                    size = self._engine.write(memoryview(data)[self._offset : self._offset + WRITE_NOW])
                     self._offset += size
                 else:
                     if self._offset:
                         data = data[self._offset :]
-                    size = self._write(self._join_from(count, data))
+                    size = self._engine.write(self._join_from(count, data))
                     self._offset += size
                 self._plain -= size
                 while count < len(self._out) and self._offset >= len(self._out[count]):
@@ -602,13 +548,13 @@ class TlsTransport(Endpoint):
         return b"".join([data, *self._out[index + 1 : last]])
 
     def _is_beneath_full(self) -> bool:
-        if self._socket is not None:
-            return self._socket._size >= WRITE_NOW
+        if self._socket is not None and self._socket._size >= WRITE_NOW:
+            return True
         return self._beneath_full
 
     def _send_records(self) -> None:
         """Give the transport beneath what OpenSSL has made."""
-        data = self._records()
+        data = self._engine.records()
         if data:
             if self._socket is not None:
                 self._socket._send_records(data)
@@ -678,7 +624,7 @@ class TlsTransport(Endpoint):
             return
         self._goodbye = True
         try:
-            self._ssl.unwrap()
+            self._engine.ssl.unwrap()
         except SSLWantReadError:
             pass
         except ssl.SSLError as error:
@@ -696,20 +642,14 @@ class TlsTransport(Endpoint):
         self._flush(True)
 
     def _drop(self) -> int:
-        """Decrypt what has come and forget it. How many bytes that was, or -1 if it was no TLS: then all is over."""
-        size = 0
+        """Forget what has come. How many bytes that was, or -1 if it was no TLS: then all is over."""
         try:
-            while not self._peer_ended:
-                found = self._read(RECORD)
-                size += len(found)
-                self._peer_ended = not found
-        except SSLWantReadError:
-            pass
-        except SSLZeroReturnError:
-            self._peer_ended = True
+            size = self._engine.drop()
         except ssl.SSLError as error:
             self._fatal_error(error, "Fatal error on SSL protocol")
             return -1
+        if self._engine.ended:
+            self._peer_ended = True
         return size
 
     def _linger(self, size: int) -> None:
@@ -743,7 +683,7 @@ class TlsTransport(Endpoint):
             timer.cancel()
 
     def _release(self) -> None:
-        # What is known of the connection stays known, so _beneath and _ssl stay.
+        # What is known of the connection stays known, so _beneath and _engine stay.
         self._drop_out()
         self._protocol = None
         self._socket = None
@@ -762,14 +702,14 @@ class TlsTransport(Endpoint):
             return self._extra[name]
         if self._secured:
             if name == "ssl_object":
-                return self._ssl
+                return self._engine.ssl
             if name == "cipher":
-                return self._ssl.cipher()
+                return self._engine.ssl.cipher()
             if name == "compression":
-                return self._ssl.compression()
+                return self._engine.ssl.compression()
             if name == "peercert":
                 # A client may show its certificate long after the handshake; what was shown stays.
-                certificate = self._ssl.getpeercert()
+                certificate = self._engine.ssl.getpeercert()
                 if certificate is not None:
                     self._extra["peercert"] = certificate
                 return certificate

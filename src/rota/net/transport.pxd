@@ -4,6 +4,7 @@ from . cimport syscalls
 from ..core cimport native
 from ..core.ready cimport Runnable
 from .endpoint cimport Endpoint
+from .tlsengine cimport TlsEngine
 from .tlstransport cimport TlsTransport
 
 cdef Py_ssize_t WRITE_NOW

@@ -170,7 +170,7 @@ class SocketTransport(Endpoint):
     def _read_records(self) -> None:
         """For TLS: from the kernel to its memory, with no object in between."""
         try:
-            size = syscalls.recv_to(self._sock, self._fd, self._tls._feed)  # type: ignore[arg-type, union-attr]
+            size = syscalls.recv_to(self._sock, self._fd, self._tls._engine.feed)  # type: ignore[arg-type, union-attr]
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
