@@ -101,11 +101,11 @@ TLS_WRITE_HIGH_WATER = 512 * 1024
 #: How long a handshake may take, as in asyncio (and nginx).
 TLS_HANDSHAKE_TIMEOUT = 60.0
 
-#: How long a closed connection waits for its peer to take what was written, or to say goodbye, as in asyncio.
+#: How long a closed connection waits for a peer that takes nothing of what was written, as in asyncio.
 TLS_SHUTDOWN_TIMEOUT = 30.0
 
-#: When all of ours has left and the peer goes on sending, wait this long for its goodbye: a few round trips on the
-#: longest lines, in which it can read our last words ...
+#: When all of ours has left, wait this long for the peer's goodbye, unless the program has said how long: a few round
+#: trips on the longest lines, in which it can read our last words ...
 TLS_LINGER = 1.0
 
 #: ... and take no more than this from it: what can have been on its way on a fast line.

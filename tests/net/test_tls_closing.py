@@ -121,6 +121,23 @@ def test_a_peer_that_does_not_answer_the_goodbye_is_given_up(run, pair, server_c
 
 
 @pytest.mark.parametrize("kind", ROTA)
+def test_who_did_not_ask_to_wait_for_the_goodbye_does_not_wait_long(run, pair, server_context, client_context):
+    """asyncio waits for 30 seconds."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport.write(b"last words")
+        began = loop.time()
+        transport.close()
+        assert await protocol.lost is None
+        assert loop.time() - began == 1
+        assert peer.read(100) == b"last words"
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
 def test_slow_is_not_dead(run, pair, server_context, client_context):
     """asyncio drops what has not left when the shutdown timeout is over, however well it goes."""
 

@@ -70,17 +70,15 @@ def tls_transport(
         waiter,
         server_side,
         None if server_side else server_hostname or None,
-        seconds("ssl_handshake_timeout", handshake_timeout, limits.TLS_HANDSHAKE_TIMEOUT),
-        seconds("ssl_shutdown_timeout", shutdown_timeout, limits.TLS_SHUTDOWN_TIMEOUT),
+        seconds("ssl_handshake_timeout", handshake_timeout) or limits.TLS_HANDSHAKE_TIMEOUT,
+        seconds("ssl_shutdown_timeout", shutdown_timeout),
         made,
     )
 
 
-def seconds(name: str, given: float | None, default: float) -> float:
-    """The timeout that was given, or the default. Raises ValueError unless it is positive."""
-    if given is None:
-        return default
-    if given <= 0:
+def seconds(name: str, given: float | None) -> float | None:
+    """The timeout that was given, if any. Raises ValueError unless it is positive."""
+    if given is not None and given <= 0:
         raise ValueError(f"{name} should be a positive number, got {given}")
     return given
 

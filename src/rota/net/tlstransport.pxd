@@ -33,6 +33,7 @@ cdef class TlsTransport(Endpoint):
     cdef object _handshake_timeout
     cdef bint _leaving
     cdef Py_ssize_t _left
+    cdef bint _lingering
     cdef bint _made
     cdef Py_ssize_t _offset
     cdef list _out

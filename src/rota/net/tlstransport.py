@@ -77,6 +77,7 @@ class TlsTransport(Endpoint):
         "_handshake_timeout",
         "_leaving",
         "_left",
+        "_lingering",
         "_made",
         "_offset",
         "_out",
@@ -109,12 +110,12 @@ class TlsTransport(Endpoint):
         server_side: bool,
         server_hostname: str | None,
         handshake_timeout: float,
-        shutdown_timeout: float,
+        shutdown_timeout: float | None,
         made: bool,
     ) -> None:
         """To be given to a transport as its protocol. ``waiter`` (a future or None) hears how the handshake ends.
 
-        The timeouts are in seconds. ``made`` says that ``protocol.connection_made`` was called long ago, as when TLS
+        The timeouts are in seconds, that of the shutdown None if nobody asked for one. ``made`` says that ``protocol.connection_made`` was called long ago, as when TLS
         begins in the middle of a connection. Raises what ``context.wrap_bio`` raises, ValueError above all.
         """
         Endpoint.__init__(self, loop, None)
@@ -142,7 +143,8 @@ class TlsTransport(Endpoint):
         self._delivering = False
         self._peer_ended = False  # by close_notify, or because its transport did
         self._goodbye = False  # our close_notify was written
-        self._dropped = 0  # bytes that came after it
+        self._lingering = False  # all of ours has left, and the peer has a moment for its own
+        self._dropped = 0  # bytes that came after ours
         self._left = 0  # bytes that had not left when the timer of the shutdown began
         self._buffered = False
         self.set_protocol(protocol)
@@ -490,10 +492,14 @@ class TlsTransport(Endpoint):
         if self._socket is not None:
             self._size += self._socket._size
         self._check_drained(outside)
-        if self._state == CLOSING and self._goodbye and self._peer_ended:
-            # Both have said goodbye. What is still beneath leaves first; the timer goes on.
-            self._state = CLOSED
-            self._beneath.close()
+        if self._state == CLOSING and self._goodbye:
+            if self._peer_ended:
+                # Both have said goodbye. What is still beneath leaves first; the timer goes on.
+                self._state = CLOSED
+                self._beneath.close()
+            elif self._shutdown_timeout is None and not self._beneath.get_write_buffer_size():
+                # Nobody asked to wait for an answer, and RFC 8446 (6.1) does not.
+                self._linger(0)
 
     def _encrypt(self) -> None:
         """Make records of what was written, as long as the transport beneath can pass them on; the last of them are
@@ -571,8 +577,9 @@ class TlsTransport(Endpoint):
 
     def close(self) -> None:
         """Read no more, send what was written and a close_notify, and when the peer's has come, call
-        ``connection_lost(None)``. A peer that does not answer, or takes nothing any more, is waited for as long as
-        the shutdown timeout; one that sends data instead is soon cut off.
+        ``connection_lost(None)``. A peer that takes nothing any more is waited for as long as the shutdown timeout, and
+        so is one that does not answer, if a timeout was asked for. Without, and if it sends data instead, it is soon
+        cut off.
         """
         if self._closing:
             return
@@ -653,10 +660,11 @@ class TlsTransport(Endpoint):
         return size
 
     def _linger(self, size: int) -> None:
-        """``size`` bytes have come though all of ours have left: they may have been on their way, or the peer does
-        not care for our close_notify. To close at once would take from it what it has not yet read of ours.
+        """All of ours has left, and ``size`` bytes have come in place of a close_notify: they may have been on their
+        way, or the peer does not care for ours. To close at once would take from it what it has not yet read.
         """
-        if not self._dropped:
+        if not self._lingering:
+            self._lingering = True
             self._stop_timer()
             self._timer = self._loop.call_later(limits.TLS_LINGER, self._force_close, None)
         self._dropped += size
@@ -665,7 +673,8 @@ class TlsTransport(Endpoint):
 
     def _await_progress(self) -> None:
         self._left = self._size
-        self._timer = self._loop.call_later(self._shutdown_timeout, self._shutdown_takes_too_long)
+        patience = limits.TLS_SHUTDOWN_TIMEOUT if self._shutdown_timeout is None else self._shutdown_timeout
+        self._timer = self._loop.call_later(patience, self._shutdown_takes_too_long)
 
     def _shutdown_takes_too_long(self) -> None:
         self._timer = None
