@@ -115,8 +115,9 @@ class TlsTransport(Endpoint):
     ) -> None:
         """To be given to a transport as its protocol. ``waiter`` (a future or None) hears how the handshake ends.
 
-        The timeouts are in seconds, that of the shutdown None if nobody asked for one. ``made`` says that ``protocol.connection_made`` was called long ago, as when TLS
-        begins in the middle of a connection. Raises what ``context.wrap_bio`` raises, ValueError above all.
+        The timeouts are in seconds, that of the shutdown None if nobody asked for one. ``made`` says that
+        ``protocol.connection_made`` was called long ago, as when TLS begins in the middle of a connection. Raises what
+        ``context.wrap_bio`` raises, ValueError above all.
         """
         Endpoint.__init__(self, loop, None)
         self._high_water = limits.TLS_WRITE_HIGH_WATER
