@@ -3,6 +3,7 @@
 #   make demo      the main job: one job run one by one, in threads, in processes and on loops, and which to use
 #   make test      the whole suite, compiled and plain, on each of Python 3.11, 3.12 and 3.13 that is installed
 #   make fuzz      new random programs and conversations, ROTA_FUZZ_SECONDS (600) each, compiled and plain
+#   make conformance  other projects' tests, and CPython's, on asyncio, uvloop and rota: docs/conformance.md
 #   make check     what needs no running: lint, types, shape
 #   make sanitize  what is compiled, tested with gcc's sanitizers in it, then with a check of each None (ROTA_PYTHON)
 #   make soak      15,000 connections, a million of each operation, ten minutes of everything (ROTA_SOAK_SECONDS)
@@ -15,7 +16,7 @@ ROTA_PYTHON ?= 3.13
 COMPILED := tests/core tests/parity tests/net tests/proc tests/faults tests/soak tests/programs
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml
 
-.PHONY: demo test fuzz check sanitize soak bench docs clean
+.PHONY: demo test fuzz conformance check sanitize soak bench docs clean
 
 demo: .venv/demo
 	.venv/bin/rota compare
@@ -29,6 +30,9 @@ fuzz: .venv/fuzz
 	    ROTA_FUZZ_SECONDS=$(ROTA_FUZZ_SECONDS) ROTA_PURE=$$pure .venv/bin/python -m pytest -q -s \
 	        -o faulthandler_timeout=0 -k for_long tests/parity/test_fuzz.py tests/net/test_bytes.py || exit 1; \
 	done
+
+conformance:
+	$(PYTHON) -m tests.conformance.suites
 
 check: .venv/check
 	.venv/bin/ruff check .

@@ -1,8 +1,8 @@
 """What becomes of a suite that runs in processes of its own, which may crash or hang.
 
-A process adds lines of JSON to a file: ``{"test": name, "outcome": "began", "text": ""}`` before each test, the same with
-"passed", "skipped" or "failed" and why after it, and "ended" at last. One that dies before that costs the test that was
-running, and a new process goes on with the rest.
+A process adds lines of JSON to a file: ``{"test": name, "outcome": "began", "text": ""}`` before each test, the same
+with "passed", "skipped" or "failed" and why after it, and "ended" at last. One that dies before that costs the test
+that was running, and a new process goes on with the rest.
 """
 
 from __future__ import annotations

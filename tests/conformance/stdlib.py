@@ -18,7 +18,7 @@ from .outcome import run as run_order
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-VERSION = "%d.%d" % sys.version_info[:2]
+VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 LONGEST = 280  # seconds for one file; the longest takes 30
 
 
@@ -56,11 +56,10 @@ def run(
 
 
 def environment(pure: str | None) -> dict[str, str]:
-    """This process's, with the rota that it runs, or the plain one if ``pure`` is "1"."""
+    """This process's, with the rota that it runs; or for the one that is installed, plain if ``pure`` is "1"."""
+    if pure is not None:
+        return {**os.environ, "ROTA_PURE": pure}
     import rota
 
     paths = [str(Path(rota.__file__).parent.parent), os.environ.get("PYTHONPATH", "")]
-    changed = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
-    if pure is not None:
-        changed["ROTA_PURE"] = pure
-    return {**os.environ, **changed}
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}

@@ -4,11 +4,12 @@
 
 The order is ``{"file": "test_events", "loop": "rota", "only": [patterns], "leave": [patterns], "results": path}``;
 patterns are those of :mod:`fnmatch` on names such as ``test_events::PollEventLoopTests::test_close``. What becomes of
-each test is written to ``results`` as ``outcome`` says. A test that takes longer than ``LONGEST`` ends the process, with
-the stacks of its threads on stderr.
+each test is written to ``results`` as ``outcome`` says. A test that takes longer than ``LONGEST`` ends the process,
+with the stacks of its threads on stderr.
 
-On rota, besides the loop (``disguise``), what the tests take for asyncio's C classes are rota's Task and Future, its
-streams, ``gather`` and ``sleep`` are rota's, and the loop with scripted time in the tests' own ``utils`` is rota's with a scripted clock.
+On rota, besides the loop (``disguise``), what the tests take for asyncio's C classes are rota's Task and Future;
+streams, ``gather`` and ``sleep`` are rota's; and the loop with scripted time in the tests' own ``utils`` is rota's with
+a scripted clock.
 """
 
 from __future__ import annotations
@@ -86,10 +87,11 @@ def tests_of(suite: unittest.TestSuite) -> Iterator[unittest.TestCase]:
 
 def offer_rota() -> None:
     """Where CPython's tests look for its classes, let them find rota's."""
-    import rota
     from asyncio import base_events, futures, tasks
 
     from test.test_asyncio import utils
+
+    import rota
 
     loop: Any = asyncio.SelectorEventLoop
     loop._run_once = run_once
@@ -236,9 +238,10 @@ def main() -> None:
     chosen = unittest.TestSuite()
     for test in tests_of(unittest.defaultTestLoader.loadTestsFromModule(module)):
         name = name_of(test)
-        if any(fnmatchcase(name, only) for only in order["only"]):
-            if not any(fnmatchcase(name, leave) for leave in order["leave"]):
-                chosen.addTest(test)
+        if any(fnmatchcase(name, only) for only in order["only"]) and not any(
+            fnmatchcase(name, leave) for leave in order["leave"]
+        ):
+            chosen.addTest(test)
     with open(order["results"], "a", encoding="utf-8") as file:
         chosen.run(Recorder(file))
         print(json.dumps({"test": None, "outcome": "ended", "text": ""}), file=file, flush=True)

@@ -2,9 +2,9 @@
 
     python -m tests.conformance.suites [--suite aiohttp ...] [--loop rota ...]
 
-Makes ``.venvs/conformance``, fetches each project's sdist at the version that pip chooses and keeps it there, and writes
-``docs/conformance.md``. A test that fails on rota and passes on asyncio is run again alone on both. The bar: none fails
-on rota that passes on asyncio. Exit code 1 when it is broken, with the tests named.
+Makes ``.venvs/conformance``, fetches each project's sdist at the version that pip chooses and keeps it there, and
+writes ``docs/conformance.md``. A test that fails on rota and passes on asyncio is run again alone on both. The bar:
+none fails on rota that passes on asyncio. Exit code 1 when it is broken, with the tests named.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import subprocess
 import sys
 import tarfile
 import tomllib
-from pathlib import Path
 from typing import Any
 
 from . import stdlib
@@ -164,7 +163,7 @@ def table(ran: list[tuple[Suite, dict[str, Outcome]]]) -> str:
 
 def page(ran: list[tuple[Suite, dict[str, Outcome]]], broken: dict[str, str]) -> str:
     """``docs/conformance.md``."""
-    versions = f"import uvloop; print('uvloop', uvloop.__version__)"
+    versions = "import uvloop; print('uvloop', uvloop.__version__)"
     uvloop = subprocess.run([str(PYTHON), "-c", versions], capture_output=True, text=True, check=True).stdout.strip()
     absent = tomllib.loads((stdlib.HERE / "suites.toml").read_text(encoding="utf-8"))["absent"]
     reasons = "\n".join(f"- {entry['name']}: {entry['reason']}." for entry in absent)
@@ -188,14 +187,14 @@ Written by `make conformance` on {date}, with CPython {python} on {system}, {uvl
 
 Fails on rota and passes on asyncio: {verdict}
 
-How: each suite runs from its project's sdist against the released package, unchanged, on each loop. The loop stands where
-asyncio hands out its own (`tests/conformance/disguise.py`), so nothing of a test knows of it. A test that fails on rota and
-passes on asyncio is run again alone on both. What fails on uvloop alone is left as it is found: the suites of CPython
-and anyio ask for what uvloop does not have.
+How: each suite runs from its project's sdist against the released package, unchanged, on each loop. The loop stands
+where asyncio hands out its own (`tests/conformance/disguise.py`), so nothing of a test knows of it. A test that fails
+on rota and passes on asyncio is run again alone on both. What fails on uvloop alone is left as it is found: some suites
+ask for what it does not have.
 
-CPython's are the tests of `test.test_asyncio`, with rota's Task, Future, streams, `gather` and `sleep` in place of asyncio's
-on rota. Each test that is excluded, by its name or a pattern, has its reason in `tests/conformance/exclusions.toml` or
-`suites.toml`: it tests what is private to asyncio, or a difference that is meant, and is left out on all loops alike.
+CPython's are the tests of `test.test_asyncio`, on rota with its Task, Future, streams, `gather` and `sleep` in place of
+asyncio's. Each test that is excluded, by its name or a pattern, has its reason in `tests/conformance/exclusions.toml`
+or `suites.toml`: it tests what is private to asyncio, or a difference that is meant. It is left out on all loops alike.
 
 Not run:
 

@@ -7,7 +7,6 @@ list doesn't rot.
 from __future__ import annotations
 
 import pytest
-
 from tests.conformance import stdlib
 
 FILES = stdlib.files()

@@ -301,7 +301,7 @@ def test_what_a_pipe_can_not_do_it_refuses_as_asyncio_does(run_real, ends):
 
 @pytest.mark.filterwarnings("ignore:unclosed transport:ResourceWarning")
 def test_a_pipe_that_outlives_its_loop_is_open(new_loop, ends):
-    reading, _ = ends
+    reading, _writing = ends
     loop = new_loop()
     transport, _ = loop.run_until_complete(reader_of(reading))
     loop.close()

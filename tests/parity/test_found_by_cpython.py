@@ -65,7 +65,7 @@ def test_a_future_whose_init_was_not_called_says_so(loop, library, use):
     class Future(Hollow, library.Future):
         pass
 
-    with pytest.raises(RuntimeError, match="(?i)future object is not initialized|uninitialized future object"):
+    with pytest.raises(RuntimeError, match=r"(?i)future object is not initialized|uninitialized future object"):
         use(Future(loop=loop))
 
 
