@@ -1,7 +1,7 @@
 """CPython's own ``test.test_asyncio``, file by file, on a chosen loop: what passes, fails and is excluded.
 
-Each file runs in a process of its own (``stdlib_child``). ``exclusions.toml`` says which tests are not asked of rota,
-and why.
+Each file runs in a process of its own (``inside/stdlib_child.py``). ``exclusions.toml`` says which tests are not asked
+of rota, and why.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .outcome import run as run_order
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
+INSIDE = HERE / "inside"  # what runs in the process of a suite; nothing else of ours is on its path
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
 LONGEST = 280  # seconds for one file; the longest takes 30
 
@@ -47,7 +48,7 @@ def run(
 ) -> Outcome:
     """Run the tests of ``file`` on ``loop`` whose names match one of ``only`` and none of ``leave``."""
     return run_order(
-        [python, "-X", "faulthandler", str(HERE / "stdlib_child.py")],
+        [python, "-X", "faulthandler", str(INSIDE / "stdlib_child.py")],
         {"file": file, "loop": loop, "only": only, "leave": leave},
         environment(pure),
         None,

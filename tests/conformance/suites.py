@@ -56,7 +56,7 @@ class Suite:
         loop, pure = COLUMNS[column]
         command = [str(PYTHON), "-X", "faulthandler", "-m", "pytest", "-p", "recorder", "-o", "addopts=", "-q"]
         command += ["--timeout=60", "--timeout-method=thread", "-p", "no:cacheprovider", *self.arguments, "tests"]
-        environment = {**os.environ, "ROTA_PURE": pure, "PYTHONPATH": str(stdlib.HERE), "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "ROTA_PURE": pure, "PYTHONPATH": str(stdlib.INSIDE)}
         order: dict[str, object] = {"loop": loop, "only": only or self.only, "leave": self.excluded}
         return run_order(command, order, environment, SDISTS / f"{self.name}-{self.version}", LONGEST)
 
@@ -188,9 +188,9 @@ Written by `make conformance` on {date}, with CPython {python} on {system}, {uvl
 Fails on rota and passes on asyncio: {verdict}
 
 How: each suite runs from its project's sdist against the released package, unchanged, on each loop. The loop stands
-where asyncio hands out its own (`tests/conformance/disguise.py`), so nothing of a test knows of it. A test that fails
-on rota and passes on asyncio is run again alone on both. What fails on uvloop alone is left as it is found: some suites
-ask for what it does not have.
+where asyncio hands out its own (`tests/conformance/inside/disguise.py`), so nothing of a test knows of it. A test that
+fails on rota and passes on asyncio is run again alone on both. What fails on uvloop alone is left as it is found: some
+suites ask for what it does not have.
 
 CPython's are the tests of `test.test_asyncio`, on rota with its Task, Future, streams, `gather` and `sleep` in place of
 asyncio's. Each test that is excluded, by its name or a pattern, has its reason in `tests/conformance/exclusions.toml`
