@@ -3,8 +3,8 @@
     python3 tests/everywhere.py [--python 3.13] [--lane sanitize] [pytest's arguments]
 
 For each Python a virtual environment in ``.venvs/`` gets rota as a user would install it, from the source folder, and
-the suite runs against that twice: as built, and with ROTA_PURE=1. With a C compiler on the machine a build that
-doesn't compile is a failure; without one, what is tested is plain Python, and it says so.
+the suite runs against that twice, side by side: as built, and with ROTA_PURE=1. With a C compiler on the machine a
+build that doesn't compile is a failure; without one, what is tested is plain Python, and it says so.
 
 ``--lane`` tests another build, once: ``sanitize`` with gcc's address and undefined-behaviour sanitizers, Python's
 objects in malloc so that each is watched; ``nonecheck`` with a check of each use of what may be None.
@@ -13,6 +13,8 @@ objects in malloc so that each is watched; ``nonecheck`` with a check of each us
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -36,6 +38,10 @@ LANES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     ),
     "nonecheck": ({"ROTA_NONECHECK": "1"}, {}),
 }
+
+#: How many suites run at once: the two of one Python, which share nothing.
+SIDE_BY_SIDE = 2
+
 SLOW = ["-o", "timeout=600", "-o", "faulthandler_timeout=500"]  # a sanitizer takes its time
 
 
@@ -76,6 +82,45 @@ def sanitizer() -> dict[str, str]:
     return {"LD_PRELOAD": library.stdout.strip()}
 
 
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """The suite on one build for one Python."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str]
+
+    def __call__(self) -> subprocess.CompletedProcess[str]:
+        # Its output stays together: others run at the same time.
+        return subprocess.run(
+            self.command,
+            cwd=ROOT,
+            env={**os.environ, **self.environment},
+            check=False,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def runs(version: str, inside: Path, lane: str | None, compiled: bool, arguments: list[str]) -> list[Run]:
+    """What is to run on one installation."""
+    command = [str(inside), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    if lane is None:
+        return [
+            Run(
+                f"Python {version}, {name}",
+                command,
+                {"ROTA_PURE": pure, "ROTA_EXPECT_COMPILED": "01"[compiled and pure == "0"]},
+            )
+            for name, pure in (("as built", "0"), ("plain", "1"))
+        ]
+    environment = {"ROTA_PURE": "0", "ROTA_EXPECT_COMPILED": "1", **LANES[lane][1]}
+    if lane == "sanitize":
+        environment |= sanitizer()
+    return [Run(f"Python {version}, {lane}", command + SLOW, environment)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--python", action="append", choices=VERSIONS, help="this version only (may be repeated)")
@@ -83,29 +128,20 @@ def main() -> int:
     options, arguments = parser.parse_known_args()
     build = "require" if any(map(shutil.which, [os.environ.get("CC", "cc"), *COMPILERS])) else "auto"
     outcomes: list[tuple[str, int]] = []
-    for version in options.python or VERSIONS:
-        python = interpreter(version)
-        if python is None:
-            print(f"== Python {version} is not installed: not tested", flush=True)
-            continue
-        for lane in options.lane or [None]:
-            print(f"== Python {version}{f', {lane}' if lane else ''}: installing rota", flush=True)
-            inside = install(version, python, "require" if lane else build, lane)
-            for name, pure in (("as built", "0"), ("plain", "1")) if lane is None else ((lane, "0"),):
-                print(f"== Python {version}, {name}", flush=True)
-                command = [str(inside), "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
-                environment = {
-                    **os.environ,
-                    "ROTA_PURE": pure,
-                    "ROTA_EXPECT_COMPILED": "01"[(lane is not None or build == "require") and pure == "0"],
-                }
-                if lane is not None:
-                    command += SLOW
-                    environment |= LANES[lane][1]
-                if lane == "sanitize":
-                    environment |= sanitizer()
-                done = subprocess.run(command, cwd=ROOT, env=environment, check=False)
-                outcomes.append((f"Python {version}, {name}", done.returncode))
+    with concurrent.futures.ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
+        for version in options.python or VERSIONS:
+            python = interpreter(version)
+            if python is None:
+                print(f"== Python {version} is not installed: not tested", flush=True)
+                continue
+            for lane in options.lane or [None]:
+                print(f"== Python {version}{f', {lane}' if lane else ''}: installing rota", flush=True)
+                inside = install(version, python, "require" if lane else build, lane)
+                begun = {pool.submit(run): run for run in runs(version, inside, lane, build == "require", arguments)}
+                print(f"== running: {'; '.join(run.name for run in begun.values())}", flush=True)
+                for done in concurrent.futures.as_completed(begun):
+                    print(f"== {begun[done].name}\n{done.result().stdout}", flush=True)
+                    outcomes.append((begun[done].name, done.result().returncode))
     print("\n== all runs")
     for name, code in outcomes:
         print(f"{name}: {'passed' if code == 0 else f'FAILED (pytest exit {code})'}")
