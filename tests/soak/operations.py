@@ -10,13 +10,14 @@ done fewer times; the table says how many.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
 import rota
@@ -187,38 +188,49 @@ async def add_reader(count: int) -> None:
             loop.remove_reader(ours)
 
 
-async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while data := await reader.read(1 << 16):
-        writer.write(data)
-        await writer.drain()
-    writer.close()
-    await writer.wait_closed()
+@contextlib.asynccontextmanager
+async def echo_server() -> AsyncIterator[Any]:
+    """Sends back what it gets; its address. When this ends, every connection has."""
+    serving: set[asyncio.Task[None] | None] = set()
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        serving.discard(asyncio.current_task())
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()
+    finally:
+        server.close()
+        # Before Python 3.12, wait_closed() does not wait for the connections.
+        await asyncio.gather(*(task for task in serving if task is not None))
+        await server.wait_closed()
 
 
 async def packets(count: int) -> None:
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
-    for _ in range(count):
-        writer.write(b"hello")
-        await reader.readexactly(5)
-    writer.close()
-    await writer.wait_closed()
-    server.close()
-    await server.wait_closed()
+    async with echo_server() as address:
+        reader, writer = await asyncio.open_connection(*address)
+        for _ in range(count):
+            writer.write(b"hello")
+            await reader.readexactly(5)
+        writer.close()
+        await writer.wait_closed()
 
 
 async def connections(count: int) -> None:
     """Connect, say something, hear it back, close."""
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    address = server.sockets[0].getsockname()
-    for _ in range(count):
-        reader, writer = await asyncio.open_connection(*address)
-        writer.write(b"hello")
-        await reader.readexactly(5)
-        writer.close()
-        await writer.wait_closed()
-    server.close()
-    await server.wait_closed()
+    async with echo_server() as address:
+        for _ in range(count):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(b"hello")
+            await reader.readexactly(5)
+            writer.close()
+            await writer.wait_closed()
 
 
 #: name -> (what is done, of how many of a million)
