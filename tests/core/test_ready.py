@@ -1,6 +1,7 @@
 """The ready list: a ring that keeps order, grows and can be looked at while it changes."""
 
 import asyncio
+import gc
 
 import pytest
 from tests.clocks import virtual_rota_loop
@@ -117,3 +118,52 @@ def test_the_handles_of_a_closed_loop_are_let_go():
     loop.close()
     gc.collect()
     assert [each() for each in gone] == [None, None, None]
+
+
+class Ring:
+    """In a cycle with itself: the garbage collector ends it, and it makes a call as it ends."""
+
+    def __init__(self, call):
+        self.itself = self
+        self.call = call
+
+    def __del__(self):
+        self.call()
+
+
+@pytest.mark.parametrize("pushed", [1, ready.RING])
+def test_a_collection_while_it_grows_may_push(loop, pushed):
+    """Python 3.11 collects wherever memory is asked for, in the middle of growing too; later ones between two lines."""
+    order = []
+
+    def collected():
+        gc.disable()
+        for number in range(pushed):
+            loop.call_soon(order.append, f"collected {number}")
+
+    async def waits():
+        await done
+        order.append("waited")
+
+    done = loop.create_future()
+    task = loop.create_task(waits())
+    turn(loop)
+    for number in range(ready.RING):
+        loop.call_soon(order.append, number)
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.disable()
+    kept = [[] for _ in range(100)]  # Python hands out again the lists that were let go; to make a new one can collect
+    try:
+        Ring(collected)
+        gc.set_threshold(1)
+        gc.enable()
+        done.set_result(None)
+    finally:
+        gc.enable()
+        gc.set_threshold(*thresholds)
+    del kept
+    gc.collect()
+    loop.run_until_complete(task)
+    assert order[: ready.RING] == list(range(ready.RING))
+    assert sorted(map(str, order[ready.RING :])) == sorted([f"collected {n}" for n in range(pushed)] + ["waited"])

@@ -26,5 +26,5 @@ cdef class Ready:
 
     cpdef guard(self, guard)
 
-    @cython.locals(size=Py_ssize_t, ring=list)
+    @cython.locals(grown=list, ring=list)
     cdef _grow(self)

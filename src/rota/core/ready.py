@@ -87,8 +87,13 @@ class Ready:
         self._watched = guard is not None
 
     def _grow(self) -> None:
-        size = self._mask + 1
-        ring = self._ring
-        self._ring = ring[self._head :] + ring[: self._head] + [None] * size
-        self._head = 0
-        self._mask = 2 * size - 1
+        """Make room. The new lists may set off a garbage collection (Python 3.11), and what is collected may push: it
+        has grown the ring then.
+        """
+        while self._count > self._mask:
+            ring = self._ring
+            grown = ring[self._head :] + ring[: self._head] + [None] * len(ring)
+            if self._ring is ring:
+                self._ring = grown
+                self._head = 0
+                self._mask = len(grown) - 1
