@@ -206,3 +206,26 @@ def test_a_policy_that_raises_on_push_tells_whoever_pushed():
     loop.run_forever()
     assert ran == [1]
     loop.close()
+
+
+def test_a_policy_that_gives_back_nobody_is_told():
+    class Empty(LastFirst):
+        def pop(self):
+            return super().pop() if self.stack[1:] else None
+
+        def __repr__(self):
+            return "<Empty>"
+
+    policy = Empty()
+    loop = rota.Loop(policy=policy, clock=VirtualClock())
+    troubles = []
+
+    def handle(loop, trouble):
+        troubles.append(trouble["exception"])
+        policy.stack.append(policy.stack[0])
+
+    loop.set_exception_handler(handle)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    assert [str(trouble) for trouble in troubles] == ["<Empty>.pop() gave None while 1 were ready"]
+    loop.close()

@@ -47,6 +47,8 @@ class PolicyReady(Ready):
 
     def pop(self) -> Runnable:
         runnable = self._policy.pop()
+        if runnable is None:
+            raise TypeError(f"{self._policy!r}.pop() gave None while {self._count} were ready")
         runnable._queued = False
         self._count -= 1
         return runnable
