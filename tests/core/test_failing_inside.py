@@ -123,6 +123,13 @@ def test_a_handle_takes_any_iterable_of_arguments(loop):
     assert heard == [1]
 
 
+@pytest.mark.parametrize("make", [rota.Handle, lambda *args: rota.TimerHandle(0.0, *args)])
+def test_a_handle_of_no_loop_is_refused(make):
+    """Compiled, it would read its loop's fields out of None."""
+    with pytest.raises(TypeError, match=r"^a handle needs rota's loop, not None$"):
+        make(print, (), None)
+
+
 def test_tasks_and_futures_take_attributes(run):
     async def main():
         task = asyncio.current_task()

@@ -40,6 +40,8 @@ class Handle(Runnable):
     def _prepare(
         self, callback: Callable[..., Any], args: tuple[Any, ...], loop: LoopState, context: Context | None
     ) -> None:
+        if loop is None:
+            raise TypeError("a handle needs rota's loop, not None")
         self._callback: Callable[..., Any] | None = callback
         self._args: tuple[Any, ...] | None = args
         self._loop = loop
