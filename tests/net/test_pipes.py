@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import gc
 import logging
 import os
@@ -10,6 +12,9 @@ import pty
 import tty
 
 import pytest
+
+import rota
+from rota.net.poller import new_poller
 
 from .conftest import ROTA
 from .recorder import Recorder, troubles, turns, until
@@ -308,3 +313,48 @@ def test_a_pipe_that_outlives_its_loop_is_open(new_loop, ends):
     assert "open" in repr(transport)
     del transport, _
     gc.collect()
+
+
+class Full:
+    """A poller that watches nothing new once it is ``full``, as a kernel that has run out of room."""
+
+    def __init__(self):
+        self.poller = new_poller()
+        self.full = False
+
+    def __getattr__(self, name):
+        if self.full and name.startswith("add_"):
+            raise OSError(errno.ENOSPC, "No room for one more to watch")
+        return getattr(self.poller, name)
+
+
+@pytest.mark.parametrize("size", [1 << 17, 1 << 15])
+def test_what_cannot_be_watched_for_room_is_lost(ends, size):
+    """Whether the write leaves at once or at the end of the turn. It is lost as a socket is: asyncio's hangs."""
+    poller = Full()
+
+    async def main():
+        fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, 4096)
+        transport, protocol = await writer_of(ends[1])
+        poller.full = True
+        transport.write(bytes(size))
+        assert (await protocol.lost).errno == errno.ENOSPC
+
+    with asyncio.Runner(loop_factory=lambda: rota.Loop(poller=poller)) as runner:
+        runner.run(main())
+
+
+def test_what_cannot_be_watched_again_is_lost(ends):
+    poller = Full()
+
+    async def main():
+        transport, protocol = await reader_of(ends[0])
+        transport.pause_reading()
+        poller.full = True
+        transport.resume_reading()
+        assert transport.is_closing()
+        assert (await protocol.lost).errno == errno.ENOSPC
+        assert protocol.events == ["made", "lost"]
+
+    with asyncio.Runner(loop_factory=lambda: rota.Loop(poller=poller)) as runner:
+        runner.run(main())

@@ -205,12 +205,16 @@ class ReadPipe(Pipe):
     def _start_reading(self) -> None:
         if self._reading or self._closing or self._paused:
             return
-        self._reading = True
         if not self._always:
             try:
                 self._loop._poller.add_reader(self._fd, self)
             except PermissionError:
                 self._always = True
+            except OSError as error:
+                # Closed behind our back, or the kernel has no room for one more to watch.
+                self._fatal_error(error)
+                return
+        self._reading = True
         if self._always and not self._queued:
             self._loop._ready.push(self)
 
@@ -346,7 +350,12 @@ class WritePipe(Pipe):
             self._size = len(self._out)
         if self._out:
             if not self._writing:
-                self._loop._poller.add_writer(self._fd, self)
+                try:
+                    self._loop._poller.add_writer(self._fd, self)
+                except OSError as error:
+                    # As for reading: nobody would tell when the rest can leave.
+                    self._fatal_error(error)
+                    return
                 self._writing = True
         else:
             self._stop_writing()
