@@ -12,7 +12,9 @@ import resource
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
+import time
 import types
 import warnings
 
@@ -230,6 +232,56 @@ def test_where_popens_pipe_is_not_found_all_works_but_for_the_wait(run_real, mon
             await asyncio.create_subprocess_exec("/no/such/program", preexec_fn=int)
 
     run_real(main())
+
+
+@pytest.mark.parametrize("kind", ["rota"])
+def test_a_report_that_has_been_heard_is_not_read_again(run_real):
+    """Each turn of a loop as busy as this looks at the files, and so finds the report's end a second time, in the turn
+    in which the report is closed: the child has ended already.
+    """
+    told = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, trouble: told.append(trouble))
+
+        def work():
+            nonlocal working
+            time.sleep(0.02)
+            working = loop.call_soon(work)
+
+        working = loop.call_soon(work)
+        with pytest.raises(FileNotFoundError):
+            await asyncio.create_subprocess_exec("/no/such/program", preexec_fn=int)
+        await asyncio.sleep(0)
+        working.cancel()
+
+    run_real(main())
+    assert not told
+
+
+def test_a_program_that_is_not_there_is_told_without_standard_files(kind):
+    """A pipe made while 0, 1 and 2 are closed gets their numbers, where the child puts its own files."""
+    factory = {"rota": "rota.new_event_loop", "asyncio": "asyncio.SelectorEventLoop"}[kind]
+    program = f"""
+        import asyncio, os, rota
+
+        async def main():
+            os.closerange(0, 3)
+            try:
+                await asyncio.create_subprocess_exec(
+                    "/no/such/program", preexec_fn=int, stdin=-1, stdout=-3, stderr=-3
+                )
+            except FileNotFoundError:
+                os.write(out, b"not found")
+
+        out = os.dup(1)
+        with asyncio.Runner(loop_factory={factory}) as runner:
+            runner.run(main())
+        os._exit(0)
+    """
+    found = subprocess.run([sys.executable, "-c", textwrap.dedent(program)], stdout=PIPE, check=True)
+    assert found.stdout == b"not found"
 
 
 # -- not started after all --------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ frame that called; where a Python calls it something else, Popen waits as it alw
 from __future__ import annotations
 
 import builtins
+import fcntl
 import os
 import subprocess
 import sys
@@ -31,7 +32,15 @@ class Preexec:
 
     def __init__(self, function: Callable[[], object]) -> None:
         self._function = function
-        self._report, self._child_end = os.pipe()
+        self._report, end = os.pipe()
+        try:
+            # Not 0, 1 or 2, which may be free here: there the child has its files when it calls us.
+            self._child_end = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3)
+        except OSError:
+            os.close(self._report)
+            raise
+        finally:
+            os.close(end)
 
     def __call__(self) -> None:
         """In the child."""
@@ -46,11 +55,14 @@ class Preexec:
         self._child_end = -1
         report = bytearray()
         ended = loop.create_future()
-        loop._poller.add_reader(self._report, Handle(self._hear, (report, ended), loop))
+        hearing = Handle(self._hear, (report, ended), loop)
+        loop._poller.add_reader(self._report, hearing)
         try:
             await ended
         finally:
             loop._poller.remove_reader(self._report)
+            # It may be ready once more, and the number another file's by then.
+            hearing.cancel()
         if report:
             raise failure(bytes(report), program)
 
