@@ -375,3 +375,25 @@ def test_the_order_holds_under_any_policy(seed):
             transport.close()
 
     rota.run(main(), policy=Shuffled(seed))
+
+
+@pytest.mark.parametrize("pipe", [subprocess.PIPE, subprocess.DEVNULL])
+def test_cancelled_once_the_protocol_has_heard_it_hears_the_end_too(run_real, pipe):
+    async def main():
+        class Cancels(Events):
+            def connection_made(self, transport):
+                super().connection_made(transport)
+                start.cancel()
+
+        protocol = Cancels()
+        start = asyncio.ensure_future(shell("sleep 100", lambda: protocol, stdin=pipe, stdout=pipe, stderr=pipe))
+        with pytest.raises(asyncio.CancelledError):
+            await start
+        await protocol.ended
+        assert protocol.transport.get_returncode() == -signal.SIGKILL
+        pipes = [] if pipe == subprocess.DEVNULL else [(fd, None) for fd in range(3)]
+        assert sorted(map(str, protocol.events[1:-1])) == sorted(map(str, [*pipes, "exited"]))
+        assert protocol.events[0] == "made"
+        assert protocol.events[-1] == ("lost", None)
+
+    run_real(main())

@@ -52,9 +52,10 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         await opened
 
     def abandon(self) -> None:
-        """The start has failed: end the process. The protocol has not heard of it and won't."""
-        self._protocol = asyncio.SubprocessProtocol()
-        self._untold = None
+        """The start has failed: end the process. A protocol that has not heard of it won't."""
+        if self._untold is not None:
+            self._untold = None
+            self._protocol = asyncio.SubprocessProtocol()
         for fd, file in enumerate(self._files()):
             if file is not None and (fd not in self._pipes or self._pipes[fd].transport is None):
                 self._pipes.pop(fd, None)
