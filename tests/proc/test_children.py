@@ -16,6 +16,7 @@ import warnings
 import pytest
 
 import rota
+from rota.net.poller.selector import Selector
 
 from .conftest import python
 
@@ -57,6 +58,19 @@ def test_without_a_pidfd_a_thread_waits(run_real, monkeypatch, way, request):
             thread.join(5)
 
     run_real(main())
+
+
+def test_without_a_pidfd_on_another_poller(no_pidfd):
+    """As on macOS."""
+
+    async def main():
+        async with asyncio.timeout(5):
+            process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+            assert await process.communicate(b"x") == (b"x", None)
+            assert process.returncode == 0
+
+    with asyncio.Runner(loop_factory=lambda: rota.Loop(poller=Selector())) as runner:
+        runner.run(main())
 
 
 @pytest.mark.parametrize("kind", ["rota"])

@@ -83,7 +83,8 @@ class Child:
 
     def _collect(self) -> None:
         if self.reap():
-            self._loop._poller.remove_reader(self._pidfd)
+            if self._pidfd >= 0:
+                self._loop._poller.remove_reader(self._pidfd)
             self.forget()
             self._ended(self._popen.returncode)
 
