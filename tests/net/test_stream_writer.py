@@ -167,6 +167,27 @@ def test_what_ends_the_connection_ends_reads_and_waits(run_real, streams, pair):
     run_real(main())
 
 
+@pytest.mark.parametrize("error", [None, ConnectionResetError("gone")])
+def test_a_wait_for_the_end_that_is_given_up_leaves_the_others(run_real, pair, error):
+    """asyncio's cancels the one future of all: who waits beside it, or again, is cancelled by nobody."""
+
+    async def main():
+        told = troubles()
+        _, writer = await rota.open_connection(sock=pair[0])
+        waits = [asyncio.ensure_future(writer.wait_closed()) for _ in range(2)]
+        await turns(2)
+        waits[0].cancel()
+        await turns(2)
+        assert waits[0].cancelled()
+        assert not waits[1].done()
+        writer.transport._force_close(error)
+        for wait in (waits[1], writer.wait_closed()):
+            assert (await asyncio.gather(wait, return_exceptions=True))[0] is error
+        assert told == []
+
+    run_real(main())
+
+
 def test_a_reset_is_told_to_reader_and_writer(run_real, streams):
     async def main():
         told = troubles()

@@ -165,7 +165,11 @@ class StreamWriter(WriterCore, asyncio.StreamWriter):
 
     async def wait_closed(self) -> None:
         """Wait until the connection is over. Raises what broke it."""
-        await self._protocol._get_close_waiter(self)
+        closed = self._protocol._get_close_waiter(self)
+        if not closed.done():
+            # Not awaited itself: who gives up would cancel it for all who ever wait, as asyncio's does.
+            await asyncio.wait([closed])
+        await closed
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._transport.get_extra_info(name, default)
