@@ -242,7 +242,6 @@ class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol):
         # Until the connection is open, nobody else knows the reader of a server's connection.
         self._strong_reader = None if client_connected_cb is None else stream_reader
         self._client_connected_cb: Any = client_connected_cb
-        self._reject_connection = False
         self._task: Any = None
         self._transport: Any = None
 
@@ -251,16 +250,6 @@ class StreamReaderProtocol(ProtocolCore, asyncio.StreamReaderProtocol):
         return None if self._stream_reader_wr is None else self._stream_reader_wr()
 
     def connection_made(self, transport: Any) -> None:
-        if self._reject_connection:
-            trouble = {
-                "message": "An open stream was garbage collected prior to establishing network connection; "
-                'call "stream.close()" explicitly.'
-            }
-            if self._source_traceback:
-                trouble["source_traceback"] = self._source_traceback
-            self._loop.call_exception_handler(trouble)
-            transport.abort()
-            return
         self._replace_transport(transport)
         reader = self._stream_reader
         if reader is not None:
