@@ -123,6 +123,39 @@ def test_a_handle_takes_any_iterable_of_arguments(loop):
     assert heard == [1]
 
 
+async def nothing():
+    pass
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda loop, coro: loop.call_soon(print),
+        lambda loop, coro: loop.call_later(1, print),
+        lambda loop, coro: loop.call_at(1, print),
+        lambda loop, coro: loop.create_future(),
+        lambda loop, coro: loop.create_task(coro),
+        lambda loop, coro: loop.run_forever(),
+        lambda loop, coro: loop.run_until_complete(coro),
+        lambda loop, coro: loop.set_debug(True),
+        lambda loop, coro: loop.time(),
+        lambda loop, coro: rota.Future(loop=loop),
+        lambda loop, coro: rota.Task(coro, loop=loop),
+    ],
+)
+def test_a_loop_that_forgets_its_base_is_told(use):
+    """Compiled, it would use a clock and a ready list that are not there; plain Python has words of its own."""
+
+    class Forgetful(rota.Loop):
+        def __init__(self):
+            pass
+
+    coro = nothing()
+    with pytest.raises(RuntimeError if rota.COMPILED else AttributeError, match="Forgetful"):
+        use(Forgetful(), coro)
+    coro.close()
+
+
 @pytest.mark.parametrize("make", [rota.Handle, lambda *args: rota.TimerHandle(0.0, *args)])
 def test_a_handle_of_no_loop_is_refused(make):
     """Compiled, it would read its loop's fields out of None."""

@@ -364,6 +364,8 @@ def loop_of(given: Any) -> LoopState:
     loop = asyncio.get_event_loop() if given is None else given
     if not isinstance(loop, LoopState):
         raise TypeError(f"rota's futures and tasks need rota's loop, not {loop!r}: start the program with rota.run()")
+    if loop._ready is None:
+        raise RuntimeError(f"{type(loop).__name__}.__init__ did not call super().__init__()")
     return loop
 
 

@@ -313,6 +313,7 @@ class LoopCore(LoopState):
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> TimerHandle:
         """Call ``callback(*args)`` in ``delay`` seconds, or as soon as can be if that is not positive."""
+        self._check_made()
         if delay is None:
             raise TypeError("delay must not be None")
         return self._call_at(self._clock.time() + delay, callback, args, context, "call_later")
@@ -321,6 +322,7 @@ class LoopCore(LoopState):
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
     ) -> TimerHandle:
         """Call ``callback(*args)`` once the loop's clock shows ``when``, never before."""
+        self._check_made()
         if when is None:
             raise TypeError("when cannot be None")
         return self._call_at(when, callback, args, context, "call_at")
@@ -333,7 +335,6 @@ class LoopCore(LoopState):
         context: Context | None,
         method: str,
     ) -> TimerHandle:
-        self._check_made()
         if self._closed:
             self._refuse()
         if when != when:
@@ -369,6 +370,7 @@ class LoopCore(LoopState):
         ``context`` is where it runs, a copy of the current one unless given. With a task factory, whatever that
         makes. Raises RuntimeError when the loop is closed.
         """
+        self._check_made()
         if self._closed:
             self._refuse()
         if self._task_factory is None:
@@ -409,6 +411,7 @@ class LoopCore(LoopState):
 
     def set_debug(self, enabled: bool) -> None:
         """Check threads and callbacks, keep where things were made, and log what holds the loop too long."""
+        self._check_made()
         self._debug = bool(enabled)
         self._note_observers()
         if not self._closed:
@@ -433,6 +436,7 @@ class LoopCore(LoopState):
             raise RuntimeError(f"{type(self).__name__}.__init__ did not call super().__init__()")
 
     def _check_closed(self) -> None:
+        self._check_made()
         if self._closed:
             self._refuse()
 
