@@ -176,6 +176,28 @@ def test_closing_the_loop_takes_its_handlers_away(new_loop):
         loop.add_signal_handler(USR1, print)
 
 
+@pytest.mark.parametrize("kind", ["rota"])
+def test_off_the_main_thread_a_loop_with_handlers_stays_open(new_loop):
+    """asyncio's is closed then, and Python writes signals to whatever file gets the number that it had."""
+    loop = new_loop()
+    loop.add_signal_handler(USR1, print)
+    found = []
+
+    def close():
+        with pytest.raises(ValueError, match="signal only works in main thread") as raised:
+            loop.close()
+        found.append(raised)
+
+    thread = threading.Thread(target=close)
+    thread.start()
+    thread.join()
+    assert found
+    assert not loop.is_closed()
+    loop.close()
+    assert signal.getsignal(USR1) is signal.SIG_DFL
+    assert signal.set_wakeup_fd(-1) == -1
+
+
 @pytest.mark.parametrize(
     ("number", "error", "text"),
     [

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import signal
 import sys
-import threading
 import warnings
 from asyncio.log import logger
 from collections.abc import Callable
@@ -54,14 +53,18 @@ class Signals(Lifecycle):
             raise refused(sig, error) from None
 
     def remove_signal_handler(self, sig: int) -> bool:
-        """Do with ``sig`` what is done by default. False if there was no handler."""
+        """Do with ``sig`` what is done by default. False if there was no handler.
+
+        Raises ValueError outside the main thread, and changes nothing then.
+        """
         check_signal(sig)
-        if self._signal_handlers.pop(sig, None) is None:
+        if sig not in self._signal_handlers:
             return False
         try:
             signal.signal(sig, default_of(sig))
         except OSError as error:
             raise refused(sig, error) from None
+        del self._signal_handlers[sig]
         self._hear_nothing()
         return True
 
@@ -90,15 +93,18 @@ class Signals(Lifecycle):
             self.call_soon(handle._callback, *handle._args, context=handle._context)  # type: ignore[arg-type, misc]
 
     def close(self) -> None:
-        """Close the loop; its signals do again what they do by default."""
+        """Close the loop; its signals do again what they do by default.
+
+        Raises ValueError outside the main thread if there are handlers, and the loop stays open: they can't be taken
+        away there, and Python would write signals to whatever file gets the number of the waker's.
+        """
         if not self.is_running():
             if sys.is_finalizing() and self._signal_handlers:
                 text = f"Closing the loop {self!r} on interpreter shutdown stage, skipping signal handlers removal"
                 warnings.warn(text, ResourceWarning, source=self, stacklevel=2)
                 self._signal_handlers.clear()
             for sig in list(self._signal_handlers):
-                if threading.current_thread() is threading.main_thread():
-                    self.remove_signal_handler(sig)
+                self.remove_signal_handler(sig)
         super().close()
 
     def _leave_to_parent(self) -> None:
