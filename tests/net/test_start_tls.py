@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
 
 import pytest
 
 from .conftest import ROTA
-from .recorder import Recorder, troubles, turns, until
+from .recorder import Recorder, fill, troubles, turns, until
+from .tls_peer import Peer, meet
 
 NAME = "server.test"
 
@@ -251,6 +253,87 @@ def test_closing_deep_down_loses_nothing(run_real, pair, server_context, client_
         await close(protocols)
         assert len(protocols[1].data) == 3_000_000
         assert [protocol.lost.result() for protocol in protocols] == [None, None]
+
+    run_real(main())
+
+
+class Inner(Peer):
+    """TLS inside the TLS of ``outer``: what it says leaves with the next that ``outer`` says."""
+
+    def __init__(self, outer, context):
+        super().__init__(None, context)
+        self.outer = outer
+
+    def send(self, limit=None):
+        self.outer.ssl.write(self.outgoing.read() or b"")
+        self.outer.send()
+
+    def receive(self, limit=1 << 20):
+        self.incoming.write(self.outer.read(limit))
+
+
+def test_an_answer_arrives_though_the_layer_beneath_ends(run_real, pair, server_context, client_context):
+    """A question and the end of the outer layer come in one packet."""
+
+    class Answering(Recorder):
+        def data_received(self, data):
+            super().data_received(data)
+            self.secured.write(b"answer")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, outer = await meet(pair, Answering, server_context, client_context)
+        inner = Inner(outer, server_context)
+        protocol.secured, _ = await asyncio.gather(
+            loop.start_tls(transport, protocol, client_context, server_hostname=NAME), inner.shake()
+        )
+        inner.ssl.write(b"question")
+        outer.ssl.write(inner.outgoing.read())
+        outer.say_goodbye()
+        await protocol.lost
+        assert protocol.events == ["made", "data", "eof", "lost"]
+        assert inner.read() == b"answer"
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("callback", ["data_received", "resume_writing"])
+def test_a_callback_takes_tls_away(run_real, pair, server_context, client_context, callback):
+    """The protocol of the transport beneath is replaced while TLS hands something over, and nobody else has TLS.
+
+    asyncio's TLS warns that it was not closed. Compiled, what was freed under its own feet crashed, or was only found
+    by the sanitizers.
+    """
+
+    class Leaving(Recorder):
+        def take_away(self):
+            self.events.append(callback)
+            self.transport.set_protocol(asyncio.Protocol())
+            gc.collect()
+
+        def data_received(self, data):
+            self.take_away()
+
+        def resume_writing(self):
+            self.take_away()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_connection(Leaving, sock=pair[0])
+        peer = Peer(pair[1], server_context)
+        starting = loop.start_tls(transport, protocol, client_context, server_hostname=NAME)
+        secured = (await asyncio.gather(starting, peer.shake()))[0]
+        if callback == "data_received":
+            peer.write(b"x")
+        else:
+            await fill(secured)
+            secured.set_write_buffer_limits(high=0)
+        del secured, starting
+        await until(lambda: peer.read() is not None and callback in protocol.events)
+        await turns()
+        transport.abort()
+        await turns()
 
     run_real(main())
 

@@ -34,7 +34,7 @@ cdef class SocketTransport(Endpoint):
     @cython.locals(size=Py_ssize_t)
     cdef _read_into_buffer(self)
 
-    @cython.locals(size=Py_ssize_t)
+    @cython.locals(size=Py_ssize_t, tls=TlsTransport)
     cdef _read_records(self)
 
     cdef _read_end(self)
@@ -73,5 +73,5 @@ cdef class SocketTransport(Endpoint):
 cdef class Flusher(Runnable):
     cdef SocketTransport _transport
 
-    @cython.locals(transport=SocketTransport)
+    @cython.locals(transport=SocketTransport, tls=TlsTransport)
     cdef _run(self)

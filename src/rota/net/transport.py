@@ -169,8 +169,10 @@ class SocketTransport(Endpoint):
 
     def _read_records(self) -> None:
         """For TLS: from the kernel to its memory, with no object in between."""
+        # Held here, as C does not: the protocol of a connection that is changed meanwhile may be nobody else's.
+        tls: TlsTransport = self._tls  # type: ignore[assignment]
         try:
-            size = syscalls.recv_to(self._sock, self._fd, self._tls._engine.feed)  # type: ignore[arg-type, union-attr]
+            size = syscalls.recv_to(self._sock, self._fd, tls._engine.feed)  # type: ignore[arg-type]
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -181,7 +183,7 @@ class SocketTransport(Endpoint):
         if size == 0:
             self._read_end()
             return
-        self._tls._received()  # type: ignore[union-attr]
+        tls._received()
 
     def _read_end(self) -> None:
         """The peer has ended its side: the protocol says whether ours stays open."""
@@ -491,5 +493,6 @@ class Flusher(Runnable):
         if transport is not None:
             transport._leaving = False
             transport._flush(True)
-            if transport._tls is not None:
-                transport._tls._flush(True)
+            tls = transport._tls  # held here, as in _read_records
+            if tls is not None:
+                tls._flush(True)
