@@ -352,6 +352,34 @@ def test_who_ends_without_a_word_hears_none(run_real, pair, server_context, clie
 
 
 @pytest.mark.parametrize("kind", ROTA)
+def test_who_ends_without_a_word_gets_all_that_was_written(run_real, pair, server_context, client_context):
+    """More than the socket and the records before it hold. asyncio comes to a standstill."""
+
+    async def main():
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        written = 0
+        while "pause" not in protocol.events:
+            transport.write(bytes(100_000))
+            written += 100_000
+            await turns(3)
+        pair[1].shutdown(socket.SHUT_WR)
+        await until(lambda: "eof" in protocol.events)
+        found = 0
+
+        def over():
+            nonlocal found
+            found += len(peer.read(50_000))
+            return peer.eof
+
+        await until(over)
+        assert found == written
+        assert not peer.goodbye
+        assert await protocol.lost is None
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
 def test_a_peer_that_does_not_stay_for_our_goodbye_is_no_error(run_real, pair, server_context, client_context):
     async def main():
         _, protocol, peer = await meet(pair, Recorder, server_context, client_context)

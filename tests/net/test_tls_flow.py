@@ -423,3 +423,30 @@ def test_tls_begins_while_writing_is_paused(run_real, pair, server_context, clie
         await protocol.lost
 
     run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_tls_begins_in_the_turn_of_the_last_clear_words(run_real, pair, server_context, client_context):
+    """They leave at its end, and it is the protocol that waits for that, not TLS. asyncio sends them at once."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_connection(Recorder, sock=pair[0])
+        transport.set_write_buffer_limits(high=0)
+        transport.write(b"now in secret\n")
+        assert protocol.events == ["made", "pause"]
+
+        async def answer():
+            await until(lambda: pair[1].recv(14) == b"now in secret\n")
+            peer = Peer(pair[1], server_context)
+            await peer.shake()
+            return peer
+
+        answering = asyncio.ensure_future(answer())
+        secured = await loop.start_tls(transport, protocol, client_context, server_hostname=NAME)
+        assert protocol.events == ["made", "pause", "resume"]
+        await answering
+        secured.abort()
+        await protocol.lost
+
+    run_real(main())

@@ -201,6 +201,8 @@ class TlsTransport(Endpoint):
             self._deliver()
         elif self._state == CLOSING:
             self._peer_ended = True
+        if self._state == CLOSING:
+            # Now: TLS beneath ends with its peer and takes nothing after this.
             self._flush(True)
         return bool(self._beneath is not None and self._beneath.can_write_eof())
 
@@ -210,6 +212,9 @@ class TlsTransport(Endpoint):
 
     def resume_writing(self) -> None:
         """... and takes records again. That may come out of our own write to it, so they go at the end of the turn."""
+        if self._state == WAITING and not self._beneath_full:
+            # It was the program's protocol that it had asked to wait, before TLS began.
+            self._protocol_paused = True
         self._beneath_full = False
         self._flush_later()
 
@@ -493,7 +498,7 @@ class TlsTransport(Endpoint):
         if self._socket is not None:
             self._size += self._socket._size
         self._check_drained(outside)
-        if self._state == CLOSING and self._goodbye:
+        if self._state == CLOSING and self._goodbye and not self._out:
             if self._peer_ended:
                 # Both have said goodbye. What is still beneath leaves first; the timer goes on.
                 self._state = CLOSED
