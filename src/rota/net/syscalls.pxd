@@ -200,17 +200,19 @@ cdef extern from *:
        or refuse. Sets no exception. */
     static socklen_t rota_numeric(int family, PyObject *address, struct sockaddr_storage *storage) {
         const char *host;
+        Py_ssize_t length;
         long port;
         if (!PyTuple_CheckExact(address) || PyTuple_GET_SIZE(address) != 2) return 0;
         if (!PyUnicode_CheckExact(PyTuple_GET_ITEM(address, 0))) return 0;
         if (!PyLong_CheckExact(PyTuple_GET_ITEM(address, 1))) return 0;
-        host = PyUnicode_AsUTF8(PyTuple_GET_ITEM(address, 0));
+        host = PyUnicode_AsUTF8AndSize(PyTuple_GET_ITEM(address, 0), &length);
         port = PyLong_AsLong(PyTuple_GET_ITEM(address, 1));
         if (host == NULL || PyErr_Occurred()) {
             PyErr_Clear();
             return 0;
         }
-        if (port < 0 || port > 65535) return 0;
+        /* inet_pton would stop at a null character, and send to whoever is named before it. */
+        if (port < 0 || port > 65535 || strlen(host) != (size_t)length) return 0;
         memset(storage, 0, sizeof *storage);
         if (family == AF_INET) {
             struct sockaddr_in *in = (struct sockaddr_in *)storage;
