@@ -168,6 +168,24 @@ def test_the_inherited_loop_says_whose_it_is(run_real):
 
 
 @pytest.mark.parametrize("kind", ["rota"])
+def test_what_a_pipe_has_to_write_leaves_once(run_real):
+    """asyncio has sent it before the fork, and lets the child write on."""
+
+    async def main():
+        reads, writes = os.pipe()
+        with open(reads, "rb", 0) as file:
+            transport, _ = await asyncio.get_running_loop().connect_write_pipe(Recorder, open(writes, "wb", 0))
+            transport.write(b"once")
+            said = in_child(lambda: transport.write(b" more"))
+            assert said.startswith("RuntimeError: This event loop belongs to the parent process")
+            transport.close()
+            await until(lambda: transport.get_protocol() is None)
+            assert file.read() == b"once"
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ["rota"])
 def test_a_call_from_the_child_wakes_nobody(run_real):
     """With asyncio it writes into the parent's self-pipe."""
 

@@ -340,6 +340,9 @@ class WritePipe(Pipe):
         """
         if self._lost or not self._out:
             return
+        if self._loop._inherited:
+            # In a forked child: the parent sends what was written before, and would send it a second time.
+            self._loop._refuse()
         try:
             sent = syscalls.write(self._fd, self._out, self._terminal)
         except OSError as error:
