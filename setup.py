@@ -50,6 +50,9 @@ HOT = [
     "rota.net.transport",
 ]
 
+#: C inline functions. Cython does not see that ``from . cimport native`` depends on its file.
+INLINE = ["src/rota/core/native.pxd", "src/rota/net/syscalls.pxd"]
+
 MODE = os.environ.get("ROTA_BUILD", "auto")
 NONECHECK = os.environ.get("ROTA_NONECHECK", "") not in ("", "0")
 SANITIZE = os.environ.get("ROTA_SANITIZE", "") not in ("", "0")
@@ -89,6 +92,12 @@ class BuildExt(build_ext):
             self.extensions = []
 
 
+def is_inline_newer() -> bool:
+    """Whether there is C that was made before an inline function was changed."""
+    changed = max(Path(path).stat().st_mtime for path in INLINE)
+    return any(made.stat().st_mtime < changed for made in Path(FOLDER).rglob("*.c"))
+
+
 def extensions() -> list[Extension]:
     if MODE not in ("auto", "pure", "require"):
         raise SystemExit(f"rota: ROTA_BUILD={MODE!r} is not one of auto, pure, require")
@@ -113,6 +122,7 @@ def extensions() -> list[Extension]:
             compiler_directives=DIRECTIVES,
             build_dir=f"{FOLDER}/cython",
             quiet=True,
+            force=is_inline_newer() or None,
             nthreads=os.cpu_count() or 1 if sys.platform == "linux" else 0,
         )
     except Exception as error:
