@@ -78,12 +78,17 @@ class Turn:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_exception(error)
 
-    def end(self) -> None:
-        """The call is done or given up: the next one's turn. Leaves nothing with the poller."""
-        poller, line, lines = self._loop._poller, self._line, self._loop._lines[self._side]
+    def look_away(self) -> None:
+        """Leave nothing with the poller: it would tell at every turn of a socket that can be used and isn't."""
+        poller = self._loop._poller
         # Unless somebody else has taken over meanwhile.
         if self._handle is not None and poller.who_waits(self._fd)[self._side] is self._handle:
             (poller.remove_writer if self._side else poller.remove_reader)(self._fd)
+
+    def end(self) -> None:
+        """The call is done or given up: the next one's turn."""
+        self.look_away()
+        line, lines = self._line, self._loop._lines[self._side]
         first = line[0] is self
         line.remove(self)
         if lines.get(self._fd) is not line:

@@ -144,14 +144,17 @@ class SocketCalls(Lines, Names):
         """``sock.method(*args)``, which would block, once it does not and those who came before are done."""
         turn = Turn(self, sock, side)
         try:
+            await turn.usable()
             while True:
-                await turn.usable()
                 try:
                     return getattr(sock, method)(*args)
                 except WOULD_BLOCK:
                     if side == WRITE and sock.family == AF_UNIX:
                         # Full is the queue of one receiver, and the kernel tells of our own.
+                        turn.look_away()
                         await asyncio.sleep(limits.DATAGRAM_RETRY_DELAY)
+                    else:
+                        await turn.usable()
         finally:
             turn.end()
 
