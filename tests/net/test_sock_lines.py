@@ -332,7 +332,7 @@ def test_a_full_receiver_does_not_keep_the_loop_awake(run_real, tmp_path):
             (sending,) = begun(loop.sock_sendto(sock, b"last", path))
             before = loop._polls
             await asyncio.sleep(0.2)
-            # One for each millisecond, and a few; a loop that is told of the socket all the time polls thousands of times.
+            # Once a millisecond; a loop that is told of the socket all the time polls thousands of times.
             assert loop._polls - before < 500
             assert not sending.done()
             receiver.recv(1)
