@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 import sys
 
 import pytest
+
+import rota
+from rota.net.poller.selector import Selector
 
 from .conftest import ROTA
 from .recorder import turns, until
@@ -336,3 +340,22 @@ def test_what_error_received_raises_while_the_loop_sends(run_real, path):
             await closed(transport)
 
     run_real(main())
+
+
+def test_an_endpoint_is_lost_when_nobody_can_tell_it_of_room(unix_pair):
+    """The kernel has no room for one more to watch; what waits would wait for ever."""
+
+    class Full(Selector):
+        def add_writer(self, fd, runnable):
+            raise OSError(errno.ENOSPC, "no room")
+
+    async def main():
+        transport, protocol = await endpoint(sock=unix_pair[0])
+        while not transport.is_closing():
+            transport.sendto(bytes(1000))
+        assert transport.get_write_buffer_size() == 0
+        assert (await protocol.lost).errno == errno.ENOSPC
+        assert protocol.events == ["made", "lost"]
+
+    with asyncio.Runner(loop_factory=lambda: rota.Loop(poller=Full())) as runner:
+        runner.run(main())

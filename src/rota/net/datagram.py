@@ -172,12 +172,17 @@ class DatagramTransport(Endpoint):
         return syscalls.sendto(self._sock, self._fd, self._family, data, address)  # type: ignore[arg-type]
 
     def _wait_for_room(self) -> None:
-        self._waiting = True
         if self._family == AF_UNIX and not self._connected:
             # Full is the queue of one receiver, and the kernel tells of our own: it would wake us at every turn.
             self._loop.call_later(DATAGRAM_RETRY_DELAY, self._send_again)
         else:
-            self._loop._poller.add_writer(self._fd, Sender(self))
+            try:
+                self._loop._poller.add_writer(self._fd, Sender(self))
+            except OSError as error:
+                # The kernel has no room for one more to watch: nobody would tell when the rest can leave.
+                self._fatal_error(error, "Fatal write error on datagram transport")
+                return
+        self._waiting = True
 
     def _send_again(self) -> None:
         if self._waiting:
@@ -201,12 +206,12 @@ class DatagramTransport(Endpoint):
             if self._out:
                 self._out.popleft()
                 self._size -= len(data) + HEADER
-        if self._lost:
-            return
         if not self._out:
             self._stop_waiting()
         elif not self._waiting:
             self._wait_for_room()
+        if self._lost:
+            return
         self._check_drained(True)
         if self._closing and not self._out:
             self._lose(None)
