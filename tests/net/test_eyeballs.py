@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
 import sys
 
@@ -12,7 +13,7 @@ import pytest
 from rota.net.eyeballs import race
 
 from .conftest import ROTA
-from .recorder import Recorder
+from .recorder import Recorder, troubles
 
 FAILS = OSError("fails")
 
@@ -157,3 +158,33 @@ def test_a_second_winner_is_closed(run_real, monkeypatch):
                     pass
 
     run_real(main())
+
+
+def test_how_those_who_lose_end_is_no_news(run):
+    """One fails in the turn in which another has won, and one when it is cancelled."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        told = troubles()
+        start = loop.create_future()
+
+        async def win():
+            await start
+            return "won"
+
+        async def fail():
+            await start
+            raise FAILS
+
+        async def fail_when_cancelled():
+            try:
+                await loop.create_future()
+            except asyncio.CancelledError:
+                raise FAILS from None
+
+        loop.call_later(1, start.set_result, None)
+        assert await race([win, fail, fail_when_cancelled], 0, loop) == "won"
+        gc.collect()
+        assert told == []
+
+    run(main())

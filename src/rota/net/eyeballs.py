@@ -23,6 +23,7 @@ async def race(
     try:
         for attempt in attempts:
             latest = loop.create_task(attempt())
+            latest.add_done_callback(look_at)
             tasks.append(latest)
             deadline = loop.time() + delay
             while not latest.done():
@@ -51,6 +52,12 @@ async def first_done(tasks: list[asyncio.Task[Result]], timeout: float | None) -
     """Wait for one of those that are not done, ``timeout`` seconds at most."""
     running = [task for task in tasks if not task.done()]
     await asyncio.wait(running, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+
+
+def look_at(task: asyncio.Task[Any]) -> None:
+    """Somebody has won: how the others end is no news."""
+    if not task.cancelled():
+        task.exception()
 
 
 def find_winner(tasks: list[asyncio.Task[Result]]) -> asyncio.Task[Result] | None:
