@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 
 import pytest
 
 import rota
 from rota.core.handle import Handle
+from rota.core.ready import Ready
 from rota.net.poller import new_poller
 from rota.net.poller.epoll import Epoll
 from rota.net.poller.selector import Selector
@@ -75,3 +77,36 @@ def test_a_closed_poller_knows_nobody_and_takes_nobody(poller, ends, handle):
     with pytest.raises(ValueError, match="closed"):
         poller.add_reader(ends[0], handle())
     poller.close()
+
+
+def test_a_number_that_is_used_again_is_told_to_the_kernel_again(poller, handle):
+    """Whoever waited for the other side of the file that was closed has not said that it is gone."""
+    ready = Ready()
+    old, writer = handle(), handle()
+    ours, theirs = socket.socketpair()
+    number = ours.fileno()
+    poller.add_reader(number, old)
+    ours.close()
+    theirs.close()
+    ours, theirs = socket.socketpair()
+    assert ours.fileno() == number
+    assert poller.add_writer(number, writer) is None
+    poller.poll(0, ready)
+    assert list(ready) == [writer]
+    assert poller.remove_reader(number) is old
+    assert poller.remove_writer(number) is writer
+    ours.close()
+    theirs.close()
+
+
+def test_a_file_that_was_closed_before_can_be_let_go(poller, handle):
+    ours, theirs = socket.socketpair()
+    number = ours.fileno()
+    reader = handle()
+    poller.add_reader(number, reader)
+    poller.add_writer(number, handle())
+    ours.close()
+    theirs.close()
+    assert poller.remove_reader(number) is reader
+    poller.remove_writer(number)
+    assert list(poller.waiting()) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 from collections.abc import Iterator
 
@@ -49,7 +50,10 @@ class Selector:
         self._selector.close()
 
     def _add(self, fd: int, event: int, runnable: Runnable) -> Runnable | None:
-        """``key.data`` is who waits, by event."""
+        """``key.data`` is who waits, by event.
+
+        The kernel may have forgotten ``fd``, closed and opened again, and modify() counts on it. So it is told anew.
+        """
         keys = self._selector.get_map()
         if keys is None:
             raise ValueError("this poller is closed")
@@ -57,14 +61,9 @@ class Selector:
         if key is None:
             self._selector.register(fd, event, {event: runnable})
             return None
-        waiting: dict[int, Runnable] = key.data
-        previous = waiting.get(event)
-        if previous is not None:
-            # The kernel may have forgotten ``fd``, closed and opened again, and modify() does not tell it again.
-            self._selector.unregister(fd)
-            self._selector.register(fd, key.events, {**waiting, event: runnable})
-            return previous
-        self._selector.modify(fd, key.events | event, {**waiting, event: runnable})
+        self._selector.unregister(fd)
+        self._selector.register(fd, key.events | event, {**key.data, event: runnable})
+        previous: Runnable | None = key.data.get(event)
         return previous
 
     def _remove(self, fd: int, event: int) -> Runnable | None:
@@ -74,8 +73,9 @@ class Selector:
             return None
         waiting = dict(key.data)
         previous: Runnable = waiting.pop(event)
+        self._selector.unregister(fd)
         if waiting:
-            self._selector.modify(fd, key.events & ~event, waiting)
-        else:
-            self._selector.unregister(fd)
+            # If ``fd`` was closed before, nobody waits for it any more.
+            with contextlib.suppress(OSError):
+                self._selector.register(fd, key.events & ~event, waiting)
         return previous
