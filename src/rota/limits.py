@@ -50,7 +50,7 @@ WRITE_LONGEST_WAIT = 0.000_05
 #: How many buffers one sendmsg takes: the kernel's own bound is 1024 (UIO_MAXIOV); past 64 the copying dominates.
 WRITE_BUFFERS = 64
 
-#: After this many writes on a dead connection, say so in the log once, as asyncio does.
+#: After this many writes on a dead connection, say so in the log: once, where asyncio says it at each one more.
 WRITES_AFTER_LOSS = 5
 
 #: How long a server stops accepting when the process is out of file descriptors, as in asyncio.
