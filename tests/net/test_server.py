@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import socket
 import subprocess
 import sys
@@ -124,6 +125,28 @@ def test_connections_go_on_after_close_and_wait_closed_knows_them(run_real, kind
         peer.close()
         await kept.protocols[0].lost
         await closed
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_connection_that_cannot_be_closed_is_over_for_its_server(run_real):
+    """Its descriptor was closed behind its back, and to close it again fails: asyncio's wait_closed() never ends."""
+
+    async def main():
+        kept = Kept()
+        told = troubles()
+        server = await asyncio.get_running_loop().create_server(kept, "127.0.0.1", 0)
+        with socket.create_connection(server.sockets[0].getsockname()):
+            await until(kept.made)
+            transport = kept.protocols[0].transport
+            os.close(transport.get_extra_info("socket").fileno())
+            transport.close()
+            server.close()
+            async with asyncio.timeout(5):
+                await server.wait_closed()
+            assert await kept.protocols[0].lost is None
+            assert [trouble["exception"].errno for trouble in told] == [errno.EBADF]
 
     run_real(main())
 

@@ -445,11 +445,11 @@ class SocketTransport(Endpoint):
         self._protocol = None
         self._tls = None
         self._flusher._transport = None
+        if server is not None:
+            server._detach(self)
         if sock is not None:
             self._loop._free_descriptor(fd, self)  # type: ignore[attr-defined]
             sock.close()
-        if server is not None:
-            server._detach(self)
 
     def __del__(self) -> None:
         if self._sock is not None:
