@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
 import logging
 import socket
@@ -98,6 +99,25 @@ def segments(transport: asyncio.Transport) -> int:
     info = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)
     found: int = struct.unpack_from("I", info, DATA_SEGMENTS_OUT)[0]
     return found
+
+
+def test_a_list_of_any_buffers_is_written_whole_or_not_at_all(run_real, pair):
+    async def main():
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
+        transport.writelines([])
+        transport.writelines(iter([b"a", bytearray(b"b"), memoryview(b"c"), array.array("B", b"d")]))
+        for wrong in (["e", b"f"], [b"g", "h"], [b"i", None]):
+            with pytest.raises(TypeError):
+                transport.writelines(wrong)
+        transport.write_eof()
+        for late in ([], [b"j"]):
+            with pytest.raises(RuntimeError, match="after write_eof"):
+                transport.writelines(late)
+        transport.close()
+        await protocol.lost
+        assert read_all(pair[1]) == b"abcd"
+
+    run_real(main())
 
 
 @pytest.mark.parametrize("kind", ROTA)

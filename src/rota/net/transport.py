@@ -255,8 +255,10 @@ class SocketTransport(Endpoint):
         self._send_later()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
-        """``write`` each; they leave in as few calls as the kernel allows."""
-        for data in list_of_data:
+        """``write`` each, or none if one can't be; they leave in as few calls as the kernel allows."""
+        if self._eof:
+            raise RuntimeError("Cannot call writelines() after write_eof()")
+        for data in [part if type(part) is bytes else bytes(memoryview(part)) for part in list_of_data]:
             self.write(data)
 
     def write_eof(self) -> None:
