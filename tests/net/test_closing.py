@@ -117,6 +117,23 @@ def test_connection_lost_comes_in_a_later_turn_and_once(run_real, pair, end):
     run_real(main())
 
 
+def test_connection_lost_comes_before_what_is_asked_for_after_close(run_real):
+    async def main():
+        for write in (False, True):
+            ours, theirs = socket.socketpair()
+            transport, protocol = await connected(ours)
+            if write:
+                transport.write(b"last words")
+            transport.close()
+            asyncio.get_running_loop().call_soon(protocol.events.append, "asked for")
+            await asyncio.sleep(0)
+            assert protocol.events == ["made", "lost", "asked for"]
+            assert theirs.recv(100) == (b"last words" if write else b"")
+            theirs.close()
+
+    run_real(main())
+
+
 def test_a_peer_that_is_gone_while_we_write_is_told_as_a_broken_connection(run_real, pair):
     async def main():
         told = troubles()

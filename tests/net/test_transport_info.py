@@ -103,7 +103,7 @@ def test_the_repr_tells_the_state(run_real, pair):
         transport.write(b"12345")
         assert repr(transport) == f"<SocketTransport fd={number} read=idle write=<idle, bufsize=5>>"
         transport.close()
-        assert repr(transport) == f"<SocketTransport closing fd={number} read=idle write=<idle, bufsize=5>>"
+        assert repr(transport) == f"<SocketTransport closing fd={number} read=idle write=<idle, bufsize=0>>"
         await protocol.lost
         await asyncio.sleep(0)
         assert repr(transport) == "<SocketTransport closed fd=-1>"

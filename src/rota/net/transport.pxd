@@ -65,6 +65,8 @@ cdef class SocketTransport(Endpoint):
 
     cpdef close(self)
 
+    cdef _send_kept(self)
+
     cpdef _force_close(self, error)
 
     cdef _release(self)

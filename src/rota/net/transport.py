@@ -418,6 +418,7 @@ class SocketTransport(Endpoint):
             return
         self._closing = True
         self._stop_reading()
+        self._send_kept()
         if not self._out:
             self._stop_writing()
             self._drop_room(None)
@@ -425,10 +426,15 @@ class SocketTransport(Endpoint):
 
     def abort(self) -> None:
         """Drop what the kernel does not take at once and call ``connection_lost(None)``."""
-        if self._leaving and not self._writing:
-            # Written in this turn: without the wait for its end, it would have left.
-            self._flush(False)
+        self._send_kept()
         self._force_close(None)
+
+    def _send_kept(self) -> None:
+        """What was written in this turn would have left but for the wait for its end, and the connection would be over
+        before whatever is asked for after ``close``.
+        """
+        if self._leaving and not self._writing:
+            self._flush(False)
 
     def _force_close(self, error: BaseException | None) -> None:
         if self._lost:
