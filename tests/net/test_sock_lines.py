@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import socket
+import sys
 
 import pytest
 
@@ -270,6 +272,19 @@ def test_cancelling_everybody_leaves_nothing(run_real, pair):
         assert await loop.sock_recv(pair[0], 1) == b"x"
 
     run_real(main())
+
+
+def test_those_in_line_when_the_loop_is_closed_go_quietly(new_loop, pair, monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "unraisablehook", told.append)
+    loop = new_loop()
+    loop.set_exception_handler(lambda loop, context: None)  # tasks that were pending
+    readers = [loop.create_task(loop.sock_recv(pair[0], 1)) for _ in range(3)]
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    del loop, readers
+    gc.collect()
+    assert told == []
 
 
 def test_a_file_and_bytes_in_line(run_real, pair, tmp_path):

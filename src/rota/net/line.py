@@ -91,8 +91,8 @@ class Turn:
         line, lines = self._line, self._loop._lines[self._side]
         first = line[0] is self
         line.remove(self)
-        if lines.get(self._fd) is not line:
-            return  # the socket was closed
+        if lines.get(self._fd) is not line or self._loop.is_closed():
+            return  # the socket was closed, or nobody will have a turn again
         if not line:
             del lines[self._fd]
         elif first and line[0]._waiting is not None:
