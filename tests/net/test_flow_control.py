@@ -139,15 +139,18 @@ def test_a_protocol_that_writes_when_it_may_go_on_sends_all(run_real, pair, high
     run_real(main())
 
 
+@pytest.mark.parametrize("where", ["in the call", "when it is looked for"])
 @pytest.mark.parametrize("name", ["pause_writing", "resume_writing"])
-def test_a_flow_control_callback_that_raises_is_reported_and_the_connection_goes_on(run_real, pair, name):
+def test_a_flow_control_callback_that_raises_is_reported_and_the_connection_goes_on(run_real, pair, name, where):
+    """Looked for: a protocol may have none, or ``__getattr__``."""
+
     def fail(self):
         raise ZeroDivisionError(name)
 
     async def main():
         told = troubles()
         ours, theirs = pair
-        factory = type("Broken", (Recorder,), {name: fail})
+        factory = type("Broken", (Recorder,), {name: fail if where == "in the call" else property(fail)})
         transport, protocol = await asyncio.get_running_loop().create_connection(factory, sock=ours)
         await fill(transport)
         transport.set_write_buffer_limits(high=100)

@@ -31,7 +31,7 @@ cdef class Endpoint(Runnable):
 
     cdef _check_drained(self, bint outside)
 
-    cdef _tell_protocol(self, callback, message, bint outside)
+    cdef _tell_protocol(self, str method, bint outside)
 
     cdef _write_lost(self)
 

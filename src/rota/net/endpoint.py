@@ -121,7 +121,7 @@ class Endpoint(Runnable):
         """More was written: above the mark, ask the protocol to wait."""
         if self._size > self._high_water and not self._protocol_paused:
             self._protocol_paused = True
-            self._tell_protocol(self._protocol.pause_writing, "protocol.pause_writing() failed", False)
+            self._tell_protocol("pause_writing", False)
 
     def _check_drained(self, outside: bool) -> None:
         """Something has left: at the lower mark, let the protocol go on.
@@ -130,10 +130,11 @@ class Endpoint(Runnable):
         """
         if self._protocol_paused and self._size <= self._low_water:
             self._protocol_paused = False
-            self._tell_protocol(self._protocol.resume_writing, "protocol.resume_writing() failed", outside)
+            self._tell_protocol("resume_writing", outside)
 
-    def _tell_protocol(self, callback: Any, message: str, outside: bool) -> None:
+    def _tell_protocol(self, method: str, outside: bool) -> None:
         try:
+            callback = getattr(self._protocol, method)
             if outside:
                 native.call(self._context, callback, ())
             else:
@@ -141,7 +142,7 @@ class Endpoint(Runnable):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._report(error, message)
+            self._report(error, f"protocol.{method}() failed")
 
     def _write_lost(self) -> None:
         """Written after the connection was lost: say so when it goes on."""
