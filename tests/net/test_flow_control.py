@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import sys
 
 import pytest
 
@@ -78,6 +80,20 @@ def test_one_limit_follows_from_the_other(run_real, pair, given, limits):
         transport.set_write_buffer_limits(**given)
         assert transport.get_write_buffer_limits() == limits
         transport.close()
+        await protocol.lost
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("given", [{"high": math.inf, "low": 0}, {"low": sys.maxsize}, {"high": 1e12, "low": 0}])
+def test_limits_out_of_reach(run_real, pair, given):
+    async def main():
+        transport, protocol = await asyncio.get_running_loop().create_connection(Recorder, sock=pair[0])
+        transport.set_write_buffer_limits(**given)
+        transport.write(bytes(4_000_000))
+        assert transport.get_write_buffer_size() > 0
+        assert protocol.events == ["made"]
+        transport.abort()
         await protocol.lost
 
     run_real(main())

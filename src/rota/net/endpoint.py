@@ -13,6 +13,7 @@ Attributes may be set on an endpoint: libraries and tests put a ``write`` of the
 from __future__ import annotations
 
 import socket
+import sys
 from asyncio import trsock
 from asyncio.log import logger
 from contextvars import Context
@@ -113,8 +114,9 @@ class Endpoint(Runnable):
             low = high // 4
         if not high >= low >= 0:
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self._high_water = high
-        self._low_water = low
+        # Infinity is the usual way to say never.
+        self._high_water = int(min(high, sys.maxsize))
+        self._low_water = int(min(low, sys.maxsize))
         self._check_full()
 
     def _check_full(self) -> None:
