@@ -232,5 +232,5 @@ def test_a_loop_whose_init_was_not_called_says_so(use):
         def __init__(self):
             """Not the base's."""
 
-    with pytest.raises((RuntimeError, AttributeError), match="did not call super|_clock"):
+    with pytest.raises((RuntimeError, AttributeError), match=r"did not call super|_clock"):
         use(Hollow())

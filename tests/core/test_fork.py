@@ -174,7 +174,7 @@ def test_what_a_pipe_has_to_write_leaves_once(run_real):
     async def main():
         reads, writes = os.pipe()
         with open(reads, "rb", 0) as file:
-            transport, _ = await asyncio.get_running_loop().connect_write_pipe(Recorder, open(writes, "wb", 0))
+            transport, _ = await asyncio.get_running_loop().connect_write_pipe(Recorder, open(writes, "wb", 0))  # noqa: SIM115 - the transport closes it
             transport.write(b"once")
             said = in_child(lambda: transport.write(b" more"))
             assert said.startswith("RuntimeError: This event loop belongs to the parent process")
