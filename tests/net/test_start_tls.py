@@ -33,7 +33,7 @@ async def close(protocols):
         await protocol.lost
 
 
-def test_both_ends_go_on_in_secret(run_real, pair, server_context, client_context):
+def test_both_ends_go_on_in_secret(run_real, kind, pair, server_context, client_context):
     async def main():
         loop = asyncio.get_running_loop()
         ends = await two_ends(loop, pair)
@@ -45,6 +45,8 @@ def test_both_ends_go_on_in_secret(run_real, pair, server_context, client_contex
             assert transport.get_extra_info("cipher") is not None
             assert isinstance(transport, asyncio.Transport)
             assert "SSL" in transport.__class__.__name__  # programs look
+            if kind != "asyncio":
+                assert transport._sslcontext is transport.get_extra_info("sslcontext")
         for protocol in protocols:
             assert protocol.events.count("made") == 1
             protocol.data.clear()

@@ -101,6 +101,12 @@ class TlsTransport(Endpoint):
         # That of asyncio's own: programs tell a connection with TLS by the class and its name.
         return sslproto._SSLProtocolTransport
 
+    @property
+    def _sslcontext(self) -> ssl.SSLContext:
+        """``get_extra_info("sslcontext")``, under the name by which tools find it."""
+        context: ssl.SSLContext = self._extra["sslcontext"]
+        return context
+
     def __init__(
         self,
         loop: LoopCore,
