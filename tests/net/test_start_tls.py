@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
 import ssl
 
 import pytest
@@ -180,6 +181,32 @@ def test_a_connection_that_is_over_cannot_begin_tls(run_real, pair, client_conte
         with pytest.raises(ConnectionError):
             await loop.start_tls(transport, protocol, client_context, server_hostname=NAME)
         await until(lambda: pair[0].fileno() == -1)
+
+    run_real(main())
+
+
+def test_much_comes_with_the_last_words_of_the_handshake(run_real, streams, server_context, client_context):
+    """More than a stream keeps unread, before it has its new transport."""
+
+    async def main():
+        served = asyncio.get_running_loop().create_future()
+
+        async def serve(reader, writer):
+            await writer.start_tls(server_context)
+            async with asyncio.timeout(5):
+                served.set_result(await reader.readexactly(20_000) + await reader.readexactly(5))
+            writer.transport.abort()
+
+        server = await streams.start_server(serve, "127.0.0.1", 0, limit=100)
+        with socket.create_connection(server.sockets[0].getsockname()) as sock:
+            sock.setblocking(False)
+            peer = Peer(sock, client_context, server_side=False)
+            await peer.shake(bytes(20_000))
+            await turns()
+            peer.write(b"later")
+            assert await served == bytes(20_000) + b"later"
+        server.close()
+        await turns()
 
     run_real(main())
 

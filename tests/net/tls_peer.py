@@ -31,11 +31,14 @@ class Peer:
         self._unparsed = bytearray()
         self._unsent = b""
 
-    async def shake(self) -> None:
+    async def shake(self, early: bytes = b"") -> None:
+        """Shake hands; ``early`` leaves with our last words of that."""
         async with asyncio.timeout(5):
             while not self.eof:
                 try:
                     self.ssl.do_handshake()
+                    if early:
+                        self.ssl.write(early)
                     self.send()
                     return
                 except ssl.SSLWantReadError:

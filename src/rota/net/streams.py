@@ -186,8 +186,9 @@ class StreamWriter(WriterCore, asyncio.StreamWriter):
         protocol = self._protocol
         server_side = protocol._client_connected_cb is not None
         await self.drain()
+        beneath = self._transport
         transport = await self._loop.start_tls(
-            self._transport,
+            beneath,
             protocol,
             sslcontext,
             server_side=server_side,
@@ -200,7 +201,10 @@ class StreamWriter(WriterCore, asyncio.StreamWriter):
         if self._reader is not None:
             # asyncio's goes on pausing the transport underneath, behind the back of TLS.
             self._reader._transport = transport
-            self._reader._paused = False
+            if self._reader._paused:
+                # Much came with the last words of the handshake.
+                beneath.resume_reading()
+                transport.pause_reading()
 
     def __repr__(self) -> str:
         words = [type(self).__name__, f"transport={self._transport!r}"]
