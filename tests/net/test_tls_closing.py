@@ -458,6 +458,18 @@ def test_what_a_turn_writes_before_abort_leaves(run_real, pair, server_context, 
     run_real(main())
 
 
+def test_what_a_turn_writes_before_close_and_abort_leaves(run_real, pair, server_context, client_context):
+    async def main():
+        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport.write(b"last words")
+        transport.close()
+        transport.abort()
+        assert await protocol.lost is None
+        assert peer.read() == b"last words"
+
+    run_real(main())
+
+
 @pytest.mark.parametrize("kind", ROTA)
 def test_a_server_closes_its_clients_with_a_goodbye(run_real, server_context, client_context):
     """asyncio closes the sockets under its TLS connections, and has close_clients only since Python 3.13."""

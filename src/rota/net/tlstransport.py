@@ -149,7 +149,7 @@ class TlsTransport(Endpoint):
         self._paused = False
         self._delivering = False
         self._peer_ended = False  # by close_notify, or because its transport did
-        self._goodbye = False  # our close_notify was written
+        self._goodbye = False  # our close_notify was written, or there shall be none
         self._lingering = False  # all of ours has left, and the peer has a moment for its own
         self._dropped = 0  # bytes that came after ours
         self._left = 0  # bytes that had not left when the timer of the shutdown began
@@ -220,7 +220,7 @@ class TlsTransport(Endpoint):
         """... and takes records again. That may come out of our own write to it, so they go at the end of the turn."""
         if self._state == WAITING and not self._beneath_full:
             # It was the program's protocol that it had asked to wait, before TLS began.
-            self._protocol_paused = True
+            self._protocol_paused = self._made
         self._beneath_full = False
         self._flush_later()
 
@@ -241,7 +241,7 @@ class TlsTransport(Endpoint):
             self._release()
 
     def _received(self) -> None:
-        """There is something new in ``_incoming``."""
+        """The engine was fed."""
         if self._state == OPEN:
             self._deliver()
         elif self._state == HANDSHAKING:
@@ -611,7 +611,7 @@ class TlsTransport(Endpoint):
 
     def abort(self) -> None:
         """Drop what does not leave at once and call ``connection_lost(None)``."""
-        if self._leaving and self._state == OPEN:
+        if self._leaving and (self._state == OPEN or self._state == CLOSING):
             # Written in this turn: without the wait for its end, it would have left.
             self._flush(False)
         self._force_close(None)
