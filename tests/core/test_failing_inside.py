@@ -213,24 +213,3 @@ def test_a_socket_that_the_program_brought_stays_its_own_when_the_factory_raises
             assert ours.fileno() >= 0
 
     run_real(main())
-
-
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda loop: loop.time(),
-        lambda loop: loop.call_soon(print),
-        lambda loop: loop.call_later(1, print),
-        lambda loop: loop.call_at(1, print),
-        lambda loop: loop.create_future(),
-        lambda loop: loop.set_debug(True),
-    ],
-    ids=["time", "call_soon", "call_later", "call_at", "create_future", "set_debug"],
-)
-def test_a_loop_whose_init_was_not_called_says_so(use):
-    class Hollow(rota.Loop):
-        def __init__(self):
-            """Not the base's."""
-
-    with pytest.raises((RuntimeError, AttributeError), match=r"did not call super|_clock"):
-        use(Hollow())

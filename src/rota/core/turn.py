@@ -316,7 +316,6 @@ class LoopCore(LoopState):
         self._check_made()
         if delay is None:
             raise TypeError("delay must not be None")
-        self._check_made()
         return self._call_at(self._clock.time() + delay, callback, args, context, "call_later")
 
     def call_at(
@@ -326,7 +325,6 @@ class LoopCore(LoopState):
         self._check_made()
         if when is None:
             raise TypeError("when cannot be None")
-        self._check_made()
         return self._call_at(when, callback, args, context, "call_at")
 
     def _call_at(
