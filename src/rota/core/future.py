@@ -215,7 +215,11 @@ class Future(Runnable):
         if self._status == FINISHED:
             self._unretrieved = False
             if self._exception is not None:
-                raise self._exception.with_traceback(self._exception_tb)
+                try:
+                    raise self._exception.with_traceback(self._exception_tb)
+                finally:
+                    # Uncompiled, the exception holds this frame, which would hold the exception.
+                    del self
             return self._result
         if self._status == CANCELLED:
             raise self._make_cancelled_error()

@@ -83,7 +83,7 @@ class SocketTransport(Endpoint):
         """
         self._sock: socket.socket | None = None  # until all is there that its end needs
         Endpoint.__init__(self, loop, extra)
-        self._fd = sock.fileno()
+        self._fd = int(sock.fileno())
         self._server = server
         self._out: list[bytes] = []
         self._offset = 0  # bytes of the first of _out that have left
