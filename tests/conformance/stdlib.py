@@ -32,17 +32,12 @@ def files() -> list[str]:
     return [file for file in found if not is_excluded(f"{file}::*", patterns("elsewhere"))]
 
 
-def patterns(table: str, pure: str | None = None) -> list[str]:
-    """The tests that ``exclusions.toml`` names in ``table`` for this Python, and for plain rota if ``pure`` is "1"."""
-    plain = (os.environ.get("ROTA_PURE") if pure is None else pure) == "1"
+def patterns(table: str, *, plain: bool = os.environ.get("ROTA_PURE", "") not in ("", "0")) -> list[str]:
+    """The tests that ``exclusions.toml`` names in ``table`` for this Python, those for ``plain`` rota among them."""
     with open(HERE / "exclusions.toml", "rb") as file:
         entries = tomllib.load(file)[table]
-    return [
-        test
-        for entry in entries
-        if VERSION in entry.get("python", [VERSION]) and entry.get("plain", plain) == plain
-        for test in entry["tests"]
-    ]
+    mine = [entry for entry in entries if VERSION in entry.get("python", [VERSION])]
+    return [test for entry in mine if plain or not entry.get("plain") for test in entry["tests"]]
 
 
 def is_excluded(name: str, excluded: list[str]) -> bool:

@@ -113,7 +113,7 @@ def suites(names: list[str] | None) -> list[Suite]:
     found: list[Suite] = []
     install(list(ALWAYS))
     if stdlib.files() and (not names or "CPython" in names):
-        excluded = stdlib.patterns("elsewhere") + stdlib.patterns("excluded")
+        excluded = stdlib.patterns("elsewhere") + stdlib.patterns("excluded", plain=True)
         found.append(OfCPython("CPython", platform.python_version(), excluded, ["*"]))
     try:
         install([*ALWAYS, *(need for entry in wanted for need in [entry["name"], *entry["needs"]])])

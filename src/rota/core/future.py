@@ -353,7 +353,11 @@ class FutureIterator:
         if isinstance(kind, BaseException):
             if value is not None:
                 raise TypeError("instance exception may not have a separate value")
-            raise kind.with_traceback(trace) if trace is not None else kind
+            try:
+                raise kind.with_traceback(trace) if trace is not None else kind
+            finally:
+                # Its traceback leads to this frame in plain Python: the two would hold one another.
+                kind = None
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise TypeError("exceptions must be classes deriving BaseException or instances of such a class")
         error = value if isinstance(value, BaseException) else kind() if value is None else kind(value)

@@ -51,6 +51,9 @@ def throw(context: Context, coro: Coroutine[Any, Any, Any], error: BaseException
         ended.value = stop.value
     except BaseException as raised:
         ended.error = without_own_frame(raised)
+    finally:
+        # Its traceback leads back to this frame: the two would hold one another.
+        del error
     return ended
 
 

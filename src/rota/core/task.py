@@ -127,6 +127,7 @@ class Task(Future):
         else:
             current_tasks[loop] = self
         self._step()
+        self = None  # type: ignore[assignment]  # noqa: PLW0642 - as in _step
 
     def _start_eagerly(self) -> None:
         """The first step now, inside the step of whoever made this task (Python 3.12's ``eager_start``)."""
@@ -168,6 +169,8 @@ class Task(Future):
             self._ready.push(self)
         elif outcome is ended:
             self._end(ended.take_value(), ended.take_error())
+            # The exception's traceback leads to this frame in plain Python, and would keep the task with it.
+            self = error = None  # type: ignore[assignment]  # noqa: PLW0642
         elif isinstance(outcome, Future):
             awaited = outcome
             if awaited._asyncio_future_blocking and awaited._loop is self._loop and awaited is not self:
