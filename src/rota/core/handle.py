@@ -90,6 +90,8 @@ class Handle(Runnable):
             raise
         except BaseException as error:
             self._failed(error)
+        # What the callback raised may be kept, with this frame in plain Python.
+        self = None  # type: ignore[assignment]  # noqa: PLW0642
 
     def _failed(self, error: BaseException) -> None:
         source = "a cancelled callback"

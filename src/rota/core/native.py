@@ -67,7 +67,11 @@ def without_own_frame(error: BaseException) -> BaseException:
 
 def call(context: Context, callback: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """``callback(*args)`` in ``context``."""
-    return context.run(callback, *args)
+    try:
+        return context.run(callback, *args)
+    finally:
+        # What was raised may be kept, with this frame.
+        del callback, args
 
 
 def call_one(context: Context, callback: Callable[..., Any], arg: object) -> Any:
