@@ -258,6 +258,8 @@ class LoopCore(LoopState):
         if self._debug and took >= self.slow_callback_duration:
             report_slow(runnable, took)
         self._probes.after_run(runnable)
+        # What was raised may be kept, with this frame in plain Python.
+        runnable = None  # type: ignore[assignment]
 
     def _poll_observed(self, timeout: float) -> None:
         if self._inherited:
