@@ -410,7 +410,7 @@ def connected(wire: str, buffers: int | None) -> tuple[socket.socket, socket.soc
 
 
 class Wires:
-    """Makes the connection of a conversation, with the certificates of this session."""
+    """Makes the connection of a conversation, with the certificates of these tests."""
 
     def __init__(self, server_context: Any, client_context: Any) -> None:
         self.server_context = server_context
