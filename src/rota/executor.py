@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .core.debugging import check_callback
+from .core.future import stop_iteration_error
 from .core.lifecycle import Lifecycle
 
 
@@ -36,7 +37,34 @@ class Executor(Lifecycle):
             if self._default_executor is None:
                 self._default_executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
             executor = self._default_executor
-        return asyncio.wrap_future(executor.submit(func, *args), loop=self)  # type: ignore[arg-type]
+        call = executor.submit(func, *args)
+        if not isinstance(call, concurrent.futures.Future):
+            return asyncio.wrap_future(call, loop=self)  # type: ignore[arg-type]
+        return self._follow(call)
+
+    def _follow(self, call: concurrent.futures.Future[Any]) -> asyncio.Future[Any]:
+        """A future of this loop that ends as ``call`` does, and takes it along when it is cancelled.
+
+        As ``asyncio.wrap_future`` does it, but that a StopIteration, which no future can hold, is told as the cause of
+        a RuntimeError: with some Pythons' wrap_future, whoever awaits that waits for ever.
+        """
+        future: Any = self.create_future()
+
+        def give_up(future: asyncio.Future[Any]) -> None:
+            if future.cancelled():
+                call.cancel()
+
+        def tell(call: concurrent.futures.Future[Any]) -> None:
+            # In the thread that ended the call.
+            try:
+                self.call_soon_threadsafe(settle, future, call)
+            except RuntimeError:
+                # The loop is closed: nobody waits any more.
+                pass
+
+        future.add_done_callback(give_up)
+        call.add_done_callback(tell)
+        return future  # type: ignore[no-any-return]
 
     def set_default_executor(self, executor: concurrent.futures.ThreadPoolExecutor) -> None:
         """Use ``executor`` for ``run_in_executor(None, ...)``. Raises TypeError unless it is a thread pool."""
@@ -86,6 +114,24 @@ class Executor(Lifecycle):
         if executor is not None:
             self._executor_shut_down = True
             executor.shutdown(wait=False)
+
+
+def settle(future: asyncio.Future[Any], call: concurrent.futures.Future[Any]) -> None:
+    """Give ``future`` the end of ``call``, unless it has one."""
+    if future.done():
+        return
+    if call.cancelled():
+        future.cancel()
+        return
+    error = call.exception()
+    if error is None:
+        future.set_result(call.result())
+    elif isinstance(error, StopIteration):
+        future.set_exception(stop_iteration_error(error))
+    elif type(error) is concurrent.futures.CancelledError:
+        future.set_exception(asyncio.CancelledError(*error.args).with_traceback(error.__traceback__))
+    else:
+        future.set_exception(error)
 
 
 def finish(future: Any, error: BaseException | None) -> None:

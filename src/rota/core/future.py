@@ -36,8 +36,26 @@ from .states import CANCELLED, FINISHED, PENDING, STATES
 #: Since Python 3.12 there is no more to throw() than the exception.
 THROW_TAKES_ONE = sys.version_info >= (3, 12)
 
-#: Since Python 3.13 a StopIteration is wrapped; before, it is refused.
-WRAP_STOP_ITERATION = sys.version_info >= (3, 13)
+
+def wraps_stop_iteration() -> bool:
+    """Whether the futures of this Python take a StopIteration, as the cause of a RuntimeError, or refuse it with
+    TypeError. They are asked: that changed in bug-fix releases of 3.12 (CPython issue 112182).
+    """
+
+    class Loop:
+        def get_debug(self) -> bool:
+            return False
+
+    future: asyncio.Future[None] = asyncio.Future(loop=Loop())  # type: ignore[arg-type]
+    try:
+        future.set_exception(StopIteration())
+    except TypeError:
+        return False
+    return future.exception() is not None
+
+
+WRAP_STOP_ITERATION = wraps_stop_iteration()
+STOP_ITERATION = "StopIteration interacts badly with generators and cannot be raised into a Future"
 
 
 class Future(Runnable):
@@ -178,6 +196,8 @@ class Future(Runnable):
         if isinstance(exception, type):
             exception = exception()
         if isinstance(exception, StopIteration):
+            if not WRAP_STOP_ITERATION:
+                raise TypeError(STOP_ITERATION)
             exception = stop_iteration_error(exception)
         if not isinstance(exception, BaseException):
             raise TypeError(f"an exception was expected, got {exception!r}")
@@ -379,10 +399,7 @@ def loop_of(given: Any) -> LoopState:
 
 def stop_iteration_error(stop: StopIteration) -> RuntimeError:
     """What a future holds in place of ``stop``, which would end whatever generator awaits it. As asyncio has it."""
-    text = "StopIteration interacts badly with generators and cannot be raised into a Future"
-    if not WRAP_STOP_ITERATION:
-        raise TypeError(text)
-    error = RuntimeError(text)
+    error = RuntimeError(STOP_ITERATION)
     error.__cause__ = stop
     error.__context__ = stop
     return error
