@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import unittest.mock
 
 import pytest
 
@@ -82,6 +83,33 @@ def test_a_clock_may_answer_with_real_seconds():
 
     assert loop.run_until_complete(main()) >= 5
     loop.close()
+
+
+@pytest.mark.parametrize("kind", ["rota", "asyncio"])
+def test_what_a_program_puts_in_the_place_of_time_is_what_timers_go_by(new_loop):
+    loop = new_loop()
+    due = []
+    now = loop.time()
+    with unittest.mock.patch.object(loop, "time", return_value=now) as replaced:
+        loop.call_later(1000, due.append, "later")
+        loop.run_until_complete(asyncio.sleep(0))
+        assert due == []
+        replaced.return_value = now + 1000
+        loop.run_until_complete(asyncio.sleep(0))
+        assert due == ["later"]
+    assert now <= loop.time() < now + 1000
+    loop.close()
+
+
+def test_time_may_be_replaced_twice_and_put_back(loop, clock):
+    real = loop.time
+    loop.time = lambda: 1.0
+    loop.time = lambda: 2.0
+    assert loop.time() == 2.0
+    loop.time = real
+    assert loop.time() == 50.0
+    del loop.time
+    assert loop.time() == clock.now == 50.0
 
 
 def test_the_default_is_the_systems_monotonic_clock():

@@ -6,6 +6,8 @@ own :meth:`Clock.time` and :meth:`Clock.until`, and neither the timers nor the t
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from . import native
 
 
@@ -25,3 +27,21 @@ class Clock:
         """
         delay = when - self.time()
         return delay if delay > 0.0 else 0.0
+
+
+class Told(Clock):
+    """Time as a program tells it, that has put a function of its own in the place of ``loop.time``."""
+
+    __slots__ = ("_time", "replaced")
+
+    def __init__(self, time: Callable[[], float], replaced: Clock) -> None:
+        self._time = time
+        self.replaced = replaced
+
+    def time(self) -> float:
+        return self._time()
+
+
+def time_of(clock: Clock) -> Callable[[], float]:
+    """Its ``time`` for a caller in Python, where compiled modules see a C function."""
+    return clock.time

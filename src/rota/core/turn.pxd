@@ -1,7 +1,7 @@
 cimport cython
 
 from . cimport native
-from .clock cimport Clock
+from .clock cimport Clock, Told
 from .ended cimport Ended
 from .future cimport Future, new_future
 from .handle cimport Handle, TimerHandle, new_handle, new_timer

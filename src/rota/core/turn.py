@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 from .. import limits
 from . import native
-from .clock import Clock
+from .clock import Clock, Told, time_of
 from .debugging import check_callback, describe, report_slow
 from .ended import Ended
 from .factory import make_task
@@ -277,10 +277,25 @@ class LoopCore(LoopState):
 
     # -- calls --------------------------------------------------------------------------------------------------
 
-    def time(self) -> float:
-        """The time on the loop's clock, in seconds."""
+    @property
+    def time(self) -> Callable[[], float]:
+        """``time()`` is the time on the loop's clock, in seconds. What is put in its place, as tests do, is what the
+        timers go by, until it is deleted.
+        """
         self._check_made()
-        return self._clock.time()
+        return time_of(self._clock)
+
+    @time.setter
+    def time(self, time: Callable[[], float]) -> None:
+        self._check_made()
+        del self.time
+        if getattr(time, "__self__", None) is not self._clock:
+            self._clock = Told(time, self._clock)
+
+    @time.deleter
+    def time(self) -> None:
+        if isinstance(self._clock, Told):
+            self._clock = self._clock.replaced
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Handle:
         """Call ``callback(*args)`` in the next turn. Raises RuntimeError when the loop is closed."""
