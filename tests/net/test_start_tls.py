@@ -9,6 +9,8 @@ import ssl
 
 import pytest
 
+import rota
+
 from .conftest import ROTA
 from .recorder import Recorder, fill, troubles, turns, until
 from .tls_peer import Peer, meet
@@ -170,17 +172,32 @@ def test_data_written_before_the_change_arrives_before_it(run_real, pair, server
     run_real(main())
 
 
-@pytest.mark.parametrize("kind", ROTA)
-def test_a_connection_that_is_over_cannot_begin_tls(run_real, pair, client_context):
-    """asyncio returns a transport that is closed."""
+@pytest.mark.parametrize("waits", [0, 1])
+def test_a_connection_that_closes_cannot_begin_tls(run_real, pair, client_context, kind, waits):
+    """None is how asyncio says so; it waits for ever once the connection is closed."""
+    if waits and kind == "asyncio":
+        pytest.skip("asyncio waits for ever")
 
     async def main():
         loop = asyncio.get_running_loop()
         transport, protocol = await loop.create_connection(Recorder, sock=pair[0])
         transport.close()
-        with pytest.raises(ConnectionError):
-            await loop.start_tls(transport, protocol, client_context, server_hostname=NAME)
+        for _ in range(waits):
+            await asyncio.sleep(0)
+        assert await loop.start_tls(transport, protocol, client_context, server_hostname=NAME) is None
         await until(lambda: pair[0].fileno() == -1)
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_stream_that_closes_cannot_begin_tls(run_real, pair, client_context):
+    async def main():
+        _reader, writer = await rota.open_connection(sock=pair[0])
+        writer.transport.abort()
+        with pytest.raises(ConnectionResetError):
+            await writer.start_tls(client_context, server_hostname=NAME)
+        assert writer.is_closing()
 
     run_real(main())
 

@@ -182,7 +182,7 @@ class StreamWriter(WriterCore, asyncio.StreamWriter):
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> None:
-        """Begin TLS on this connection, on the side that it has."""
+        """Begin TLS on this connection, on the side that it has. Raises ConnectionResetError if it is closing."""
         protocol = self._protocol
         server_side = protocol._client_connected_cb is not None
         await self.drain()
@@ -196,6 +196,8 @@ class StreamWriter(WriterCore, asyncio.StreamWriter):
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
+        if transport is None:
+            raise ConnectionResetError("The connection is closing: TLS can't begin")
         self._transport = transport
         protocol._replace_transport(transport)
         if self._reader is not None:

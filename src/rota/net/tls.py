@@ -120,7 +120,8 @@ class Tls(Lifecycle):
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
     ) -> Any:
-        """Begin TLS on a connection that is open; returns the transport to use from now on.
+        """Begin TLS on a connection; returns the transport to use from now on. None if the connection is closing, as
+        asyncio has it (which waits for ever once it is closed).
 
         Raises TypeError for a transport or context that can't, and whatever the handshake fails with: the
         connection is closed then.
@@ -129,6 +130,8 @@ class Tls(Lifecycle):
             raise TypeError(f"sslcontext is expected to be an instance of ssl.SSLContext, got {sslcontext!r}")
         if not getattr(transport, "_start_tls_compatible", False):
             raise TypeError(f"transport {transport!r} is not supported by start_tls()")
+        if transport.is_closing():
+            return None
         waiter = self.create_future()
         secured = tls_transport(
             self,
