@@ -80,6 +80,10 @@ class Build(build):
 class BuildExt(build_ext):
     """All or nothing: a half-compiled package cannot be imported."""
 
+    def initialize_options(self) -> None:
+        super().initialize_options()
+        self.parallel = os.cpu_count()
+
     def build_extensions(self) -> None:
         try:
             super().build_extensions()

@@ -34,12 +34,6 @@ def pytest_report_header() -> str:
     return f"rota {rota.__version__}, {'compiled' if rota.COMPILED else 'plain Python'}"
 
 
-def pytest_collection_finish() -> None:
-    """Everything that is here now stays: the collections after each test need not look at it."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(params=list(KINDS))
 def kind(request: pytest.FixtureRequest) -> str:
     """Whose loop: "rota" or "asyncio"."""
@@ -138,7 +132,8 @@ def nothing_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if not os.path.isdir("/proc/self/fd"):
         yield
         return
-    gc.collect()
+    # What is here now is not this test's: the collection at its end need not look at it.
+    gc.freeze()
     files = open_files()
     threads = set(threading.enumerate())
     processes = children()

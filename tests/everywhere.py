@@ -3,7 +3,8 @@
     python3 tests/everywhere.py [--python 3.13] [--lane sanitize] [pytest's arguments]
 
 For each Python a virtual environment in ``.venvs/`` gets rota as a user would install it, from the source folder, and
-the suite runs against that twice, side by side: as built, and with ROTA_PURE=1. With a C compiler on the machine a
+the suite runs against that twice: as built, and with ROTA_PURE=1. While some suites run the next Python is made ready,
+for a third of their time is spent waiting. With a C compiler on the machine a
 build that doesn't compile is a failure; without one, what is tested is plain Python, and it says so.
 
 ``--lane`` tests another build, once: ``sanitize`` with gcc's address and undefined-behaviour sanitizers, Python's
@@ -39,8 +40,8 @@ LANES: dict[str, tuple[dict[str, str], dict[str, str]]] = {
     "nonecheck": ({"ROTA_NONECHECK": "1"}, {}),
 }
 
-#: How many suites run at once: the two of one Python, which share nothing.
-SIDE_BY_SIDE = 2
+#: How many suites run at once. They share nothing.
+SIDE_BY_SIDE = (os.cpu_count() or 1) + 1
 
 SLOW = ["-o", "timeout=600", "-o", "faulthandler_timeout=500"]  # a sanitizer takes its time
 
@@ -90,9 +91,9 @@ class Run:
     command: list[str]
     environment: dict[str, str]
 
-    def __call__(self) -> subprocess.CompletedProcess[str]:
-        # Its output stays together: others run at the same time.
-        return subprocess.run(
+    def __call__(self) -> int:
+        """Print what pytest does, in one piece: others run at the same time. Returns its exit code."""
+        done = subprocess.run(
             self.command,
             cwd=ROOT,
             env={**os.environ, **self.environment},
@@ -101,6 +102,8 @@ class Run:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+        print(f"== {self.name}\n{done.stdout}", flush=True)
+        return done.returncode
 
 
 def runs(version: str, inside: Path, lane: str | None, compiled: bool, arguments: list[str]) -> list[Run]:
@@ -127,7 +130,7 @@ def main() -> int:
     parser.add_argument("--lane", action="append", choices=LANES, help="this build instead (may be repeated)")
     options, arguments = parser.parse_known_args()
     build = "require" if any(map(shutil.which, [os.environ.get("CC", "cc"), *COMPILERS])) else "auto"
-    outcomes: list[tuple[str, int]] = []
+    begun: list[tuple[str, concurrent.futures.Future[int]]] = []
     with concurrent.futures.ThreadPoolExecutor(max_workers=SIDE_BY_SIDE) as pool:
         for version in options.python or VERSIONS:
             python = interpreter(version)
@@ -137,11 +140,9 @@ def main() -> int:
             for lane in options.lane or [None]:
                 print(f"== Python {version}{f', {lane}' if lane else ''}: installing rota", flush=True)
                 inside = install(version, python, "require" if lane else build, lane)
-                begun = {pool.submit(run): run for run in runs(version, inside, lane, build == "require", arguments)}
-                print(f"== running: {'; '.join(run.name for run in begun.values())}", flush=True)
-                for done in concurrent.futures.as_completed(begun):
-                    print(f"== {begun[done].name}\n{done.result().stdout}", flush=True)
-                    outcomes.append((begun[done].name, done.result().returncode))
+                for run in runs(version, inside, lane, build == "require", arguments):
+                    begun.append((run.name, pool.submit(run)))
+    outcomes = [(name, done.result()) for name, done in begun]
     print("\n== all runs")
     for name, code in outcomes:
         print(f"{name}: {'passed' if code == 0 else f'FAILED (pytest exit {code})'}")
