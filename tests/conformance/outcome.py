@@ -29,6 +29,15 @@ class Outcome:
         self.failed |= other.failed
         self.skipped |= other.skipped
 
+    def text(self) -> str:
+        """All of it, for :meth:`read`."""
+        return json.dumps({"passed": sorted(self.passed), "failed": self.failed, "skipped": self.skipped})
+
+    @classmethod
+    def read(cls, text: str) -> Outcome:
+        known = json.loads(text)
+        return cls(set(known["passed"]), known["failed"], known["skipped"])
+
     def note(self, results: Path) -> str | None:
         """Add the lines of ``results``. Returns which test was running at the end: "" if none was, None if it never
         came to that.
