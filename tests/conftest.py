@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -28,6 +29,12 @@ KINDS: dict[str, tuple[LoopFactory, LoopFactory]] = {
     "rota": (rota.new_event_loop, virtual_rota_loop),
     "asyncio": (asyncio.SelectorEventLoop, VirtualSelectorLoop),
 }
+
+
+def pytest_configure() -> None:
+    """Whoever starts this in the background of a shell has Ctrl-C ignored, and children inherit that."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -120,13 +122,24 @@ def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert err == f"rota: can't read the job file {tmp_path / 'nope.py'}: No such file or directory\n"
 
 
+@contextlib.contextmanager
+def started(command: list[str], stdout: int) -> Iterator[subprocess.Popen[str]]:
+    """Run ``command``, with a pipe from its stderr; a test that gives up does not wait for it."""
+    with subprocess.Popen(command, stdout=stdout, stderr=subprocess.PIPE, text=True) as rota:
+        try:
+            yield rota
+        except BaseException:
+            rota.kill()
+            raise
+
+
 @pytest.mark.parametrize("model", ["sync", "processes"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupt_or_a_kill_leaves_no_process_behind(job: Path, model: str, how: signal.Signals) -> None:
     job.write_text(STUCK)
     # Everything that the command starts inherits this pipe as its stderr: it ends when the last of them has.
     command = [sys.executable, "-m", "rota", "compare", str(job), "--models", model]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as rota:
+    with started(command, stdout=subprocess.DEVNULL) as rota:
         assert rota.stderr is not None
         while not job.with_name("runs").exists():
             assert rota.stderr.readline()
@@ -143,7 +156,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(job: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "rota", "compare", str(job), "--models", "sync,threads"]
-    with subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE, text=True) as rota:
+    with started(command, stdout=writing) as rota:
         os.close(writing)
         assert rota.stderr is not None
         err = rota.stderr.read()
