@@ -246,7 +246,8 @@ class Interpreter:
             self.trace.append(("left", len(asyncio.all_tasks(loop))))
             for future in [*self.futures, *self.tasks]:
                 self.trace.append(("at the end", self.state(future)))
-            return self.trace
+            # What is left says more when it is collected, whenever that is.
+            return [*self.trace]
         finally:
             self.let_go()
 
