@@ -1,6 +1,7 @@
 """gather: asyncio's on both loops, and rota's own, with one contract."""
 
 import asyncio
+import gc
 import sys
 
 import pytest
@@ -28,6 +29,11 @@ def run(request):
             return runner.run(start())
 
     return run
+
+
+def eager(loop, coro, **options):
+    """A task factory, and on rota one for Pythons without asyncio's own, too."""
+    return (rota.Task if isinstance(loop, rota.Loop) else asyncio.Task)(coro, loop=loop, eager_start=True, **options)
 
 
 async def after(delay, result):
@@ -233,3 +239,46 @@ def test_a_gathering_can_be_gathered_and_called_back(run):
         return heard
 
     assert run(main) == [[[1, 2], 3]]
+
+
+def test_each_child_is_awaited_before_the_next_begins(run):
+    """A future that an eager child finishes was pending when its turn came, and takes a turn to arrive."""
+
+    async def main(gather):
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, rota.Loop) and sys.version_info < (3, 12):
+            pytest.skip("asyncio has eager tasks since Python 3.12")
+        loop.set_task_factory(eager)
+        first = loop.create_future()
+
+        async def finish():
+            first.set_result("first")
+            return "second"
+
+        gathering = gather(first, finish())
+        assert first.done()
+        assert not gathering.done()
+        return await gathering
+
+    assert run(main) == ["first", "second"]
+
+
+def test_a_refusal_leaves_those_before_it_alone(run):
+    """Their exceptions count as looked at, as with asyncio."""
+
+    async def main(gather):
+        loop = asyncio.get_running_loop()
+        reports = []
+        loop.set_exception_handler(lambda _, context: reports.append(context))
+        failing = loop.create_task(after(1, ValueError("mine")))
+        late = after(2, "late")
+        with pytest.raises(TypeError):
+            gather(failing, late, 3)
+        await asyncio.wait([failing])
+        (left,) = asyncio.all_tasks() - {asyncio.current_task()}
+        assert await left == "late"
+        del failing, left
+        gc.collect()
+        return reports
+
+    assert run(main) == []

@@ -6,6 +6,7 @@ from .ready cimport Runnable
 from .state cimport LoopState
 
 cdef object CancelledError
+cdef int CANCELLED
 cdef int FINISHED
 cdef int PENDING
 
@@ -19,7 +20,9 @@ cdef class Gathering(Future):
     cpdef cancel(self, msg=*)
 
     @cython.locals(future=Future)
-    cpdef _await(self, child)
+    cpdef bint _await(self, child) except -1
+
+    cpdef _abandon(self)
 
     cpdef _arrived(self, child)
 

@@ -15,7 +15,7 @@ from . import native
 from .future import Future
 from .ready import Runnable
 from .state import LoopState
-from .states import FINISHED, PENDING
+from .states import CANCELLED, FINISHED, PENDING
 
 
 class Gathering(Future):
@@ -23,10 +23,10 @@ class Gathering(Future):
 
     __slots__ = ("_awaited", "_cancel_requested", "_children", "_return_exceptions")
 
-    def __init__(self, loop: LoopState, children: list[Any], awaited: int, return_exceptions: bool) -> None:
+    def __init__(self, loop: LoopState, children: list[Any], return_exceptions: bool) -> None:
         self._prepare(loop)
         self._children: list[Any] | None = children
-        self._awaited = awaited  # how many distinct children are not in yet
+        self._awaited = 0  # how many distinct children are not in yet
         self._return_exceptions = return_exceptions
         self._cancel_requested = False
 
@@ -43,13 +43,21 @@ class Gathering(Future):
             self._cancel_requested = True
         return cancelled
 
-    def _await(self, child: Any) -> None:
-        """Hear when ``child`` is done."""
+    def _await(self, child: Any) -> bool:
+        """Hear when ``child`` is done. False if it is: then the caller has to say that it has arrived."""
+        self._awaited += 1
+        if child.done():
+            return False
         if isinstance(child, Future):
             future = child
             future._add_waiter(Arrival(self, future))
         else:
             child.add_done_callback(self._arrived)
+        return True
+
+    def _abandon(self) -> None:
+        """Nobody will have this: the children that there are go on by themselves."""
+        self._finish(CANCELLED)
 
     def _arrived(self, child: Any) -> None:
         """``child`` is done."""
@@ -119,28 +127,33 @@ def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:
         return empty  # type: ignore[no-any-return]
     children: list[Any] = []
     known: dict[Any, Any] = {}
+    in_already: list[Any] = []
+    gathering: Any = None
     loop: Any = None
-    for awaitable in awaitables:
-        child = known.get(awaitable)
-        if child is None:
-            child = asyncio.ensure_future(awaitable, loop=loop)
-            if loop is None:
-                loop = child.get_loop()
-            if child is not awaitable:
-                # Made here, so nobody outside can be told that it is pending when all of this goes.
-                child._log_destroy_pending = False
-            known[awaitable] = child
-        children.append(child)
-    if not isinstance(loop, LoopState):
-        return asyncio.gather(*children, return_exceptions=return_exceptions)  # type: ignore[return-value]
-    gathering = Gathering(loop, children, len(known), return_exceptions)
-    in_already = []
-    for child in known.values():
-        if child.done():
-            in_already.append(child)
-        else:
-            gathering._await(child)
+    try:
+        for awaitable in awaitables:
+            child = known.get(awaitable)
+            if child is None:
+                child = asyncio.ensure_future(awaitable, loop=loop)
+                if child is not awaitable:
+                    # Made here, so nobody outside can be told that it is pending when all of this goes.
+                    child._log_destroy_pending = False
+                if loop is None:
+                    loop = child.get_loop()
+                    if not isinstance(loop, LoopState):
+                        same = [child if each is awaitable else each for each in awaitables]
+                        return asyncio.gather(*same, return_exceptions=return_exceptions)  # type: ignore[return-value]
+                    gathering = Gathering(loop, children, return_exceptions)
+                known[awaitable] = child
+                # At once: an eager task that comes next may finish this one.
+                if not gathering._await(child):
+                    in_already.append(child)
+            children.append(child)
+    except BaseException:
+        if gathering is not None:
+            gathering._abandon()
+        raise
     # As in asyncio since Python 3.12: what is done needs no turn, and when all are, the gathering is done at once.
     for child in in_already:
         gathering._arrived(child)
-    return gathering
+    return gathering  # type: ignore[no-any-return]
