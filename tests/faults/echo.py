@@ -11,32 +11,27 @@ be lost, the server must still serve, each protocol must have been told of its e
 from __future__ import annotations
 
 import asyncio
-import collections
-import ctypes
-import errno
-import gc
 import json
 import logging
 import os
 import ssl
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Any
+
+from tests.faults.cases import LONGEST, SOFT, Cases, Ends, Scenario, errnos
 
 import rota
 
 SIZES = (10, 5_000, 300_000)
 CLIENTS = 3
-LONGEST = 5.0  # seconds until a client hangs
-
-#: Nothing is lost: try again.
-SOFT = {errno.EINTR, errno.EAGAIN}
 
 
 class Echo(asyncio.Protocol):
     """Sends back what comes, and reads no more than it can send."""
 
-    ends: collections.Counter[str]
+    ends: Ends
 
     def connection_made(self, transport: Any) -> None:
         self.ends["made"] += 1
@@ -131,7 +126,7 @@ class Wire:
         return await loop.create_connection(factory, host, port, ssl=self.client_context, server_hostname=name)
 
 
-async def talk(wire: Wire, server: Any, number: int, ends: collections.Counter[str]) -> str:
+async def talk(wire: Wire, server: Any, number: int, ends: Ends) -> str:
     """One client's life: "ok", or how it learned that there is none."""
 
     def factory() -> Client:
@@ -158,97 +153,39 @@ async def talk(wire: Wire, server: Any, number: int, ends: collections.Counter[s
         return "hangs" if bound.expired() else f"OSError {error.errno}"
 
 
-async def scenario(wire: Wire, disarm: Any, ends: collections.Counter[str]) -> list[str]:
+class Echoes(Scenario):
     """How it went for each client, and for one more that comes after the fault."""
 
-    def factory() -> Echo:
-        echo = Echo()
-        echo.ends = ends
-        return echo
-
-    server = await wire.serve(asyncio.get_running_loop(), factory)
-    try:
-        found = await asyncio.gather(*[talk(wire, server, 65 + number, ends) for number in range(CLIENTS)])
-        disarm()
-        return [*found, await talk(wire, server, 90, ends)]
-    finally:
-        disarm()
-        server.close()
-        async with asyncio.timeout(LONGEST):
-            while ends["lost"] < ends["made"]:
-                await asyncio.sleep(0.001)
-            await server.wait_closed()
-
-
-def open_files() -> int:
-    return len(os.listdir("/proc/self/fd"))
-
-
-class Cases:
-    """One function that fails on one kind of loop and one wire."""
-
-    def __init__(self, kind: str, wire: Wire, function: str) -> None:
-        self.make = rota.new_event_loop if kind == "rota" else asyncio.SelectorEventLoop
+    def __init__(self, wire: Wire) -> None:
         self.wire = wire
-        self.function = function.encode()
-        self.injector = ctypes.CDLL(None)
-        self.injector.fault_arm.argtypes = [ctypes.c_char_p, ctypes.c_long, ctypes.c_long, ctypes.c_int]
-        self.injector.fault_disarm.restype = ctypes.c_long
-        self.calls = 0
-        self.reports: list[str] = []
-        self.logged = 0
 
-    def disarm(self) -> None:
-        if not self.calls:
-            self.calls = self.injector.fault_disarm()
+    async def play(self, arm: Callable[[], None], disarm: Callable[[], None], ends: Ends) -> list[str]:
+        def factory() -> Echo:
+            echo = Echo()
+            echo.ends = ends
+            return echo
 
-    def run(self, first: int, number: int) -> list[str]:
-        """What went wrong with call ``first`` failing."""
-        self.calls = 0
-        self.reports = []
-        ends: collections.Counter[str] = collections.Counter()
-        files = open_files()
-        found: list[str] = []
-        setup = None
-        self.injector.fault_arm(self.function, first, 1, number)
+        server = await self.wire.serve(asyncio.get_running_loop(), factory)
         try:
-            loop = self.make()
-            try:
-                loop.set_exception_handler(lambda loop, context: self.reports.append(repr(context)))
-                found = loop.run_until_complete(scenario(self.wire, self.disarm, ends))
-            finally:
-                self.disarm()
-                loop.close()
-        except OSError as error:
-            setup = error  # there is no server, and whoever wanted one knows
+            found = await asyncio.gather(*[talk(self.wire, server, 65 + number, ends) for number in range(CLIENTS)])
+            disarm()
+            return [*found, await talk(self.wire, server, 90, ends)]
         finally:
-            self.disarm()
-        loop = None
-        gc.collect()
-        return self.judge(found, setup, ends, number, open_files() - files)
+            disarm()
+            server.close()
+            async with asyncio.timeout(LONGEST):
+                while ends["lost"] < ends["made"]:
+                    await asyncio.sleep(0.001)
+                await server.wait_closed()
 
-    def judge(
-        self, found: list[str], setup: OSError | None, ends: collections.Counter[str], number: int, files: int
-    ) -> list[str]:
+    def judge(self, found: list[str], number: int, fell: bool) -> list[str]:
         wrong = []
-        if files:
-            wrong.append(f"{files} files left open")
-        if ends["lost"] != ends["made"] or ends["lost twice"] or ends["data after the end"]:
-            wrong.append(f"protocols were told {dict(ends)}")
-        if setup is not None:
-            if setup.errno != number:
-                wrong.append(f"raised {setup!r}")
-            if number in SOFT:
-                wrong.append(f"raised for nothing: {setup!r}")
-            return wrong
         *during, after = found
         if after != "ok":
             wrong.append(f"the next client: {after}")
         troubled = [outcome for outcome in during if outcome != "ok"]
         if len(troubled) > (number not in SOFT) or not {"hangs", "wrong bytes"}.isdisjoint(troubled):
             wrong.append(f"clients: {troubled}")
-        if len(self.reports) > (number not in SOFT):
-            wrong.append(f"reported: {self.reports}")
         return wrong
 
 
@@ -256,26 +193,10 @@ def main(kind: str, wire: str, function: str, numbers: list[int], every: int) ->
     logging.disable()
     rota.limits.ACCEPT_RETRY_DELAY = 0.002
     asyncio.constants.ACCEPT_RETRY_DELAY = 0.002  # type: ignore[misc]
-    wrong = {}
     with tempfile.TemporaryDirectory() as folder:
-        cases = Cases(kind, Wire(wire, folder), function)
-        cases.run(1 << 40, 0)
-        calls = cases.calls
-        most = 0
-        for number in numbers:
-            first = 0
-            while first <= cases.calls or first < calls:
-                found = cases.run(first, number)
-                if found:
-                    wrong[f"{function} call {first}, {errno.errorcode[number]}"] = found
-                most = max(most, first)
-                first += every
-                if len(wrong) > 10:
-                    return {"calls": calls, "wrong": wrong}
-    return {"calls": calls, "cases": (most + 1) * len(numbers), "wrong": wrong}
+        return Cases(kind, function, Echoes(Wire(wire, folder))).all(numbers, every)
 
 
 if __name__ == "__main__":
     kind, wire, function, numbers, every = sys.argv[1:]
-    chosen = [int(getattr(errno, name)) for name in numbers.split(",")]
-    print(json.dumps(main(kind, wire, function, chosen, int(every)), indent=1))
+    print(json.dumps(main(kind, wire, function, errnos(numbers.split(",")), int(every)), indent=1))

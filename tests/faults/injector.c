@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static const char *armed;
@@ -75,6 +76,14 @@ WRAP(int, setsockopt,
 WRAP(int, epoll_create1, (int flags), (flags))
 WRAP(int, epoll_ctl, (int epoll, int op, int fd, struct epoll_event *event), (epoll, op, fd, event))
 WRAP(int, epoll_wait, (int epoll, struct epoll_event *events, int size, int timeout), (epoll, events, size, timeout))
+
+/* Into a program's own memory compiled rota reads with read(), and Python, for plain rota, with readv(): one name. */
+ssize_t readv(int fd, const struct iovec *parts, int count) {
+    static ssize_t (*real)(int, const struct iovec *, int);
+    if (real == NULL) real = (ssize_t (*)(int, const struct iovec *, int))dlsym(RTLD_NEXT, "readv");
+    if (fails("read")) return -1;
+    return real(fd, parts, count);
+}
 
 /* rota sleeps in epoll_pwait2, which old C libraries don't have as a function. */
 long syscall(long number, ...) {

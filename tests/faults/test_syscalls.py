@@ -1,8 +1,9 @@
-"""Each system call of a small echo fails, one after the other: one connection is told, and nothing else breaks.
+"""Each system call of a small echo fails, one after the other: one connection is told, and nothing else breaks. The
+same for pipes and datagrams.
 
-``echo.py`` says what must hold after each fault. By default some of the calls are tried, evenly; ``ROTA_FAULTS=every``
-tries each one. The faults are injected below Python (``injector.c``), so compiled rota, plain rota and asyncio are held
-to the same.
+``echo.py``, ``pipes.py`` and ``datagrams.py`` say what must hold after each fault. By default some of the calls are
+tried, evenly; ``ROTA_FAULTS=every`` tries each one. The faults are injected below Python (``injector.c``), so compiled
+rota, plain rota and asyncio are held to the same.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-ECHO = Path(__file__).with_name("echo.py")
-ROOT = ECHO.parents[2]
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 #: What each call can really answer, and how many of them the scenario makes at least on TCP.
 FAULTS: dict[str, tuple[list[str], int]] = {
@@ -48,14 +50,29 @@ CASES = [("rota", wire, function) for wire in EVERY for function in FAULTS] + [
 ]
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize(("kind", "wire", "function"), CASES)
-def test_a_system_call_that_fails(injector, kind, wire, function):
-    errors, least = FAULTS[function]
-    if kind == "asyncio":
-        errors = [name for name in errors if name != "EPROTO"]
-    every = 1 if os.environ.get("ROTA_FAULTS") == "every" else EVERY[wire]
-    command = [sys.executable, "-W", "error", str(ECHO), kind, wire, function, ",".join(errors), str(every)]
+#: The same for what is no stream. Every scenario is one process for all of its functions.
+PIPE_FAULTS = {
+    "read": (["EINTR", "EAGAIN", "EIO", "ENOMEM"], 10),
+    "write": (["EINTR", "EAGAIN", "EPIPE", "EIO", "ENOMEM"], 10),
+    "epoll_ctl": (["ENOMEM", "ENOSPC"], 6),
+}
+DATAGRAM_FAULTS = {
+    "recvfrom": (["EINTR", "EAGAIN", "ECONNREFUSED", "ENOMEM", "ENOBUFS"], 60),
+    "sendto": (["EINTR", "EAGAIN", "ENOBUFS", "ECONNREFUSED", "EMSGSIZE", "ENOMEM"], 40),
+    "send": (["EINTR", "EAGAIN", "ENOBUFS", "ECONNREFUSED", "EMSGSIZE", "ENOMEM"], 20),
+}
+OTHERS = {
+    # script and scenario: (faults, of so many calls one fails)
+    ("pipes.py", "pipes"): (PIPE_FAULTS, 2),
+    ("pipes.py", "children"): (PIPE_FAULTS, 3),
+    ("datagrams.py", "udp"): (DATAGRAM_FAULTS, 7),
+    ("datagrams.py", "unix"): (DATAGRAM_FAULTS, 11),
+}
+
+
+def play(injector: Path, script: str, *arguments: str) -> Any:
+    """What a script says that it found, with the injector beneath it."""
+    command = [sys.executable, "-W", "error", str(HERE / script), *arguments]
     environment = {
         **os.environ,
         "LD_PRELOAD": f"{os.environ.get('LD_PRELOAD', '')} {injector}".strip(),
@@ -63,8 +80,32 @@ def test_a_system_call_that_fails(injector, kind, wire, function):
     }
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["wrong"] == {}
     assert "Exception ignored" not in done.stderr
+    return json.loads(done.stdout)
+
+
+def one_in(number: int) -> str:
+    return "1" if os.environ.get("ROTA_FAULTS") == "every" else str(number)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("kind", "wire", "function"), CASES)
+def test_a_system_call_that_fails(injector, kind, wire, function):
+    errors, least = FAULTS[function]
+    if kind == "asyncio":
+        errors = [name for name in errors if name != "EPROTO"]
+    found = play(injector, "echo.py", kind, wire, function, ",".join(errors), one_in(EVERY[wire]))
+    assert found["wrong"] == {}
     if wire == "tcp":
         assert found["calls"] >= least, "the scenario does not come by here: nothing was tested"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(("script", "scenario"), OTHERS)
+def test_a_system_call_that_fails_for_a_pipe_or_a_datagram(injector, kind, script, scenario):
+    faults, every = OTHERS[script, scenario]
+    asked = {function: fault for function, fault in faults.items() if kind == "rota" or function not in ASYNCIO_FAILS}
+    table = [f"{function}={','.join(errors)}" for function, (errors, _) in asked.items()]
+    for function, found in play(injector, script, kind, scenario, one_in(every), *table).items():
+        assert found["wrong"] == {}
+        assert found["calls"] >= asked[function][1], f"{function} is not called here: nothing was tested"
