@@ -152,6 +152,38 @@ def test_nobody_writes_meanwhile(run_real, pair, file):
 
 
 @pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("count", [None, 1 << 30])
+@pytest.mark.parametrize("way", ["transport", "socket"])
+def test_a_peer_that_does_not_read_delays_no_file_that_has_left(run_real, pair, tmp_path, way, count):
+    """asyncio waits for room before it looks for the end of the file. Here the file just fills the socket."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        (tmp_path / "part").write_bytes(DATA[: room(*pair)])
+        with open(tmp_path / "part", "rb") as part:
+            async with asyncio.timeout(5):
+                if way == "socket":
+                    return await loop.sock_sendfile(pair[0], part, 0, count)
+                transport, protocol = await connect(pair[0])
+                try:
+                    return await loop.sendfile(transport, part, 0, count)
+                finally:
+                    transport.abort()
+                    await protocol.lost
+
+    def room(ours, theirs):
+        """How much of a file the socket takes while nobody reads."""
+        with open(tmp_path / "part", "w+b") as part:
+            part.write(DATA)
+            part.flush()
+            size = os.sendfile(ours.fileno(), part.fileno(), 0, len(DATA))
+        assert len(read_all(theirs)) == size
+        return size
+
+    assert run_real(main()) == (tmp_path / "part").stat().st_size
+
+
+@pytest.mark.parametrize("kind", ROTA)
 def test_one_file_at_a_time(run_real, pair, file):
     """asyncio says KeyError."""
 
