@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import socket
 
 import pytest
@@ -110,3 +112,76 @@ def test_a_file_that_was_closed_before_can_be_let_go(poller, handle):
     assert poller.remove_reader(number) is reader
     poller.remove_writer(number)
     assert list(poller.waiting()) == []
+
+
+def test_a_number_is_used_again_while_a_duplicate_of_its_old_file_lives(poller, handle):
+    """The kernel goes on watching the file that was closed, under the same number."""
+    ready = Ready()
+    reader = handle()
+    ours, theirs = socket.socketpair()
+    number = ours.fileno()
+    poller.add_reader(number, handle())
+    with ours.dup(), theirs:
+        ours.close()
+        ours, peer = socket.socketpair()
+        with ours, peer:
+            assert ours.fileno() == number
+            poller.add_reader(number, reader)
+            poller.poll(0, ready)
+            assert list(ready) == []
+            peer.send(b"x")
+            poller.poll(0, ready)
+            assert list(ready) == [reader]
+            ready.clear()
+            assert poller.remove_reader(number) is reader
+            poller.poll(0, ready)
+            assert list(ready) == []
+
+
+class Forgetful:
+    """An epoll that has no room for one number."""
+
+    def __init__(self, epoll, number):
+        self.epoll = epoll
+        self.number = number
+
+    def __getattr__(self, name):
+        return getattr(self.epoll, name)
+
+    def register(self, fd, events):
+        if fd == self.number:
+            raise OSError(errno.ENOMEM, "no memory")
+        self.epoll.register(fd, events)
+
+
+def test_no_memory_for_a_new_epoll_set_costs_nobody(handle, ends, monkeypatch):
+    """A set is made anew when the kernel tells of a file that was closed; one that lacks somebody is none."""
+    poller, ready, reader = Epoll(), Ready(), handle()
+    real = select.epoll
+    read, write = ends
+    ours, theirs = socket.socketpair()
+    poller.add_reader(ours.fileno(), handle())
+    poller.add_reader(read, reader)
+    with ours.dup(), theirs:
+        number = ours.fileno()
+        ours.close()
+        poller.remove_reader(number)  # too late for the kernel
+        theirs.send(b"x")
+        monkeypatch.setattr(select, "epoll", lambda: Forgetful(real(), read))
+        poller.poll(0, ready)
+        assert list(ready) == []
+        os.write(write, b"x")
+        poller.poll(0, ready)
+        assert list(ready) == [reader]
+        assert poller.who_waits(read) == (reader, None)
+        ready.clear()
+        monkeypatch.setattr(select, "epoll", real)
+        poller.poll(0, ready)
+        assert list(ready) == [reader]
+        ready.clear()
+        os.read(read, 1)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(select, "epoll", None)  # made anew: there is nothing more to tell
+            poller.poll(0, ready)
+        assert list(ready) == []
+    poller.close()

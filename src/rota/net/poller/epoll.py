@@ -7,6 +7,7 @@ loop would otherwise take it, and 5 ms, at every turn. Timeouts are to the nanos
 
 from __future__ import annotations
 
+import errno
 import select
 from collections.abc import Iterator
 
@@ -16,6 +17,9 @@ from .watches import Watch, Watches
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
+
+#: What the kernel says of a file descriptor that was closed, and perhaps opened again as a file that needs no wait.
+CLOSED = (errno.EBADF, errno.EPERM)
 
 
 class Epoll:
@@ -85,15 +89,21 @@ class Epoll:
             fresh = select.epoll()
         except OSError:
             return  # no file descriptor to be had: with the old one the loop goes on, told too much
+        closed = []
+        for fd, reader, writer in self._watches:
+            try:
+                fresh.register(fd, (READ if reader is not None else 0) | (WRITE if writer is not None else 0))
+            except OSError as error:
+                if error.errno not in CLOSED:
+                    # No memory: as above, since whoever can't be watched would wait for ever.
+                    fresh.close()
+                    return
+                closed.append(fd)
         self._epoll.close()
         self._epoll = fresh
         self._fd = fresh.fileno()
-        for fd, reader, writer in list(self._watches):
-            try:
-                self._epoll.register(fd, (READ if reader is not None else 0) | (WRITE if writer is not None else 0))
-            except OSError:
-                # Closed, too.
-                self._watches.drop(fd)
+        for fd in closed:
+            self._watches.drop(fd)
 
     def _open_watch(self, fd: int) -> Watch:
         if self._closed:
