@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +58,16 @@ class Descriptors(LoopCore):
 
     def _take_descriptor(self, fd: int, transport: Any) -> None:
         """``fd`` belongs to ``transport`` from now on."""
+        self._begin_anew(fd)
         self._transports[fd] = weakref.ref(transport)
+
+    def _begin_anew(self, fd: int) -> None:
+        """``fd`` is a file that nobody here has used. Who did had another file, which was closed behind his back."""
+        former = self._owner(fd)
+        if former is not None:
+            disown(former)
+        replace(self._poller.remove_reader(fd))
+        replace(self._poller.remove_writer(fd))
 
     def _free_descriptor(self, fd: int, transport: Any) -> None:
         """... and no longer."""
@@ -66,12 +76,25 @@ class Descriptors(LoopCore):
         if owner is not None and owner() in (None, transport):
             del self._transports[fd]
 
+    def _owner(self, fd: int) -> Any:
+        """The transport that ``fd`` belongs to, or None."""
+        owner = self._transports.get(fd)
+        return None if owner is None else owner()
+
     def _check_free(self, fd: int) -> None:
         """Raise RuntimeError if ``fd`` belongs to a transport."""
-        owner = self._transports.get(fd)
-        transport = None if owner is None else owner()
-        if transport is not None:
+        transport = self._owner(fd)
+        if transport is None:
+            return
+        if transport._sock.fileno() == fd:
             raise RuntimeError(f"File descriptor {fd} is used by transport {transport!r}")
+        disown(transport)
+
+
+def disown(transport: Any) -> None:
+    """The socket of ``transport`` was closed behind its back and its number is another file's, which is left alone."""
+    transport._force_close(OSError(errno.EBADF, "the socket was closed while a transport used it"))
+    transport._sock.detach()
 
 
 def file_number(fd: Any) -> int:

@@ -221,7 +221,8 @@ class ReadPipe(Pipe):
     def _stop_reading(self) -> None:
         if self._reading:
             self._reading = False
-            if not self._always:
+            # If the file was closed behind our back, the number may be another's.
+            if not self._always and self._loop._poller.who_waits(self._fd)[0] is self:
                 self._loop._poller.remove_reader(self._fd)
 
     def is_reading(self) -> bool:
@@ -369,7 +370,8 @@ class WritePipe(Pipe):
     def _stop_writing(self) -> None:
         if self._writing:
             self._writing = False
-            self._loop._poller.remove_writer(self._fd)
+            if self._loop._poller.who_waits(self._fd)[1] is self:
+                self._loop._poller.remove_writer(self._fd)
 
     def can_write_eof(self) -> bool:
         return True

@@ -14,8 +14,7 @@ from typing import Any
 
 from .. import limits
 from ..core.handle import Handle
-from ..core.lifecycle import Lifecycle
-from .descriptors import replace
+from .descriptors import Descriptors, replace
 from .tls import outermost, tls_transport
 from .transport import SocketTransport
 
@@ -43,7 +42,7 @@ class Server(asyncio.AbstractServer):
 
     def __init__(
         self,
-        loop: Lifecycle,
+        loop: Descriptors,
         sockets: Sequence[socket.socket],
         protocol_factory: Callable[[], Any],
         ssl: ssl_module.SSLContext | None,
@@ -59,6 +58,8 @@ class Server(asyncio.AbstractServer):
         self._handshake_timeout = handshake_timeout
         self._shutdown_timeout = shutdown_timeout
         self._serving = False
+        #: What the poller has for each socket: the number and the handle.
+        self._listening: dict[socket.socket, tuple[int, Handle]] = {}
         self._in_trouble = False  # accept() has failed, and that was said
         self._serving_forever: Any = None
         self._active = 0
@@ -124,8 +125,8 @@ class Server(asyncio.AbstractServer):
         if sockets is None:
             return
         for sock in sockets:
-            replace(self._loop._poller.remove_reader(sock.fileno()))
-            sock.close()
+            self._look_away(sock)
+            self._close_socket(sock)
         self._serving = False
         if self._serving_forever is not None and not self._serving_forever.done():
             self._serving_forever.cancel()
@@ -175,11 +176,36 @@ class Server(asyncio.AbstractServer):
                 waiter.set_result(None)
 
     def _listen(self, sock: socket.socket) -> None:
-        self._loop._poller.add_reader(sock.fileno(), Handle(self._accept, (sock,), self._loop))
+        number = sock.fileno()
+        handle = Handle(self._accept, (sock,), self._loop)
+        self._loop._poller.add_reader(number, handle)
+        self._listening[sock] = (number, handle)
 
     def _listen_again(self, sock: socket.socket) -> None:
         if self._sockets is not None and sock in self._sockets and sock.fileno() >= 0:
             self._listen(sock)
+
+    def _look_away(self, sock: socket.socket) -> None:
+        """Be told no more of who connects to ``sock``."""
+        number, handle = self._listening.pop(sock, (-1, None))
+        # If it was closed behind our back, the number may be another's.
+        if handle is not None and self._loop._poller.who_waits(number)[0] is handle:
+            replace(self._loop._poller.remove_reader(number))
+
+    def _close_socket(self, sock: socket.socket) -> None:
+        """Close ``sock``; if it was closed behind our back, say so and leave the number to whoever has it now."""
+        try:
+            if self._loop._owner(sock.fileno()) is not None:
+                raise OSError(errno.EBADF, f"the number {sock.detach()} of a listening socket is another file's")
+            sock.close()
+        except OSError as error:
+            self._loop.call_exception_handler(
+                {
+                    "message": "A listening socket was closed behind its server's back",
+                    "exception": error,
+                    "server": self,
+                }
+            )
 
     def _accept(self, sock: socket.socket) -> None:
         """Take the connections that wait, as many as the kernel may keep waiting: others have their turn, too."""
@@ -202,7 +228,7 @@ class Server(asyncio.AbstractServer):
         """Nothing can be accepted now. The poller would tell of the waiting connections at every turn: look away for
         a while, and say so once, until no connection waits any more.
         """
-        self._loop._poller.remove_reader(sock.fileno())
+        self._look_away(sock)
         self._loop.call_later(limits.ACCEPT_RETRY_DELAY, self._listen_again, sock)
         if not self._in_trouble:
             self._in_trouble = True

@@ -134,6 +134,7 @@ class Tcp(SocketCalls):
         sock: socket.socket | None = None
         try:
             sock = socket.socket(family=family, type=kind, proto=proto)
+            self._begin_anew(sock.fileno())
             sock.setblocking(False)
             if local is not None:
                 bind_first(sock, family, local, errors)

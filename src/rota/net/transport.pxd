@@ -25,7 +25,7 @@ cdef class SocketTransport(Endpoint):
     cdef object _room
     cdef bint _sending_file
     cdef object _server
-    cdef object _sock
+    cdef readonly object _sock
     cdef TlsTransport _tls
     cdef bint _writing
 

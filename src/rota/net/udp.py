@@ -116,6 +116,7 @@ class Datagrams(SocketCalls):
             sock: socket.socket | None = None
             try:
                 sock = socket.socket(family, socket.SOCK_DGRAM, proto)
+                self._begin_anew(sock.fileno())
                 sock.setblocking(False)
                 if reuse_port:
                     share_port(sock)

@@ -64,6 +64,7 @@ class Unix(Tcp):
             if sock is not None:
                 raise ValueError("path and sock can not be specified at the same time")
             sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            self._begin_anew(sock.fileno())
             try:
                 sock.setblocking(False)
                 await self.sock_connect(sock, os.fspath(path))

@@ -36,6 +36,7 @@ class Child:
         self._pidfd = -1
         try:
             self._pidfd = os.pidfd_open(popen.pid)
+            loop._begin_anew(self._pidfd)
             loop._poller.add_reader(self._pidfd, Handle(self._collect, (), loop, context))
         except (AttributeError, OSError):
             self._close_pidfd()

@@ -45,6 +45,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         for fd, file in enumerate(self._files()):
             if file is not None:
                 end = self._pipes[fd] = PipeEnd(self, fd)
+                self._loop._begin_anew(file.fileno())
                 connect = self._loop.connect_read_pipe if fd else self._loop.connect_write_pipe
                 await connect(end.itself, file)
         opened = self._loop.create_future()
