@@ -222,7 +222,7 @@ def test_a_program_that_sets_a_watcher_gets_its_exit_codes(run_real, watchers, c
 
 @needs_watchers
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("name", ["SafeChildWatcher", "ThreadedChildWatcher"])
+@pytest.mark.parametrize("name", ["SafeChildWatcher", "ThreadedChildWatcher", "PidfdChildWatcher"])
 def test_a_watcher_can_be_asked_to_watch(run_real, watchers, name):
     """A child that the program has forked by itself."""
 

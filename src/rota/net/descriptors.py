@@ -56,6 +56,10 @@ class Descriptors(LoopCore):
         self._check_free(number)
         return replace(self._poller.remove_writer(number))
 
+    # The names by which asyncio's PidfdChildWatcher calls them.
+    _add_reader = add_reader
+    _remove_reader = remove_reader
+
     def _take_descriptor(self, fd: int, transport: Any) -> None:
         """``fd`` belongs to ``transport`` from now on."""
         self._begin_anew(fd)
