@@ -1,11 +1,15 @@
 """The ready list: a ring that keeps order, grows and can be looked at while it changes."""
 
 import asyncio
+import dis
 import gc
+import signal
+import sys
 
 import pytest
 from tests.clocks import virtual_rota_loop
 
+import rota
 from rota.core import ready
 
 
@@ -167,3 +171,66 @@ def test_a_collection_while_it_grows_may_push(loop, pushed):
     loop.run_until_complete(task)
     assert order[: ready.RING] == list(range(ready.RING))
     assert sorted(map(str, order[ready.RING :])) == sorted([f"collected {n}" for n in range(pushed)] + ["waited"])
+
+
+@pytest.mark.skipif(rota.COMPILED, reason="a compiled module does not look for signals")
+@pytest.mark.skipif(sys.version_info[:2] == (3, 12), reason="3.12 traces no instructions of a function that begins")
+def test_a_signal_handler_that_calls_while_the_list_changes_loses_nobody():
+    """Python runs signal handlers after a call, when it goes back in a loop, and as a function begins."""
+
+    def looks_for_signals(frame):
+        """Whether Python has just done so, or is about to."""
+        before = None
+        for instruction in dis.get_instructions(frame.f_code):
+            if instruction.offset == frame.f_lasti:
+                return instruction.opname == "JUMP_BACKWARD" or "CALL" in (before or "CALL")
+            if instruction.opname != "CACHE":
+                before = instruction.opname
+        return False
+
+    async def main(moment):
+        """A signal at one such moment of the ready list, the ``moment``th; how many there were."""
+        loop = asyncio.get_running_loop()
+        called = []
+        moments = 0
+
+        def handler(*_):
+            loop.call_soon_threadsafe(called.append, "signal")
+
+        def trace(frame, event, arg):
+            nonlocal moments
+            if frame.f_code.co_filename != ready.__file__:
+                return None
+            frame.f_trace_opcodes = True
+            if event == "opcode" and looks_for_signals(frame):
+                moments += 1
+                if moments == moment:
+                    signal.raise_signal(signal.SIGUSR1)
+            return trace
+
+        before = signal.signal(signal.SIGUSR1, handler)
+        try:
+            for number in range(ready.RING - 2):
+                loop.call_soon(called.append, number)
+            sys.settrace(trace)
+            for number in range(ready.RING - 2, ready.RING + 2):
+                loop.call_soon(called.append, number)
+        finally:
+            sys.settrace(None)
+            signal.signal(signal.SIGUSR1, before)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        for number in range(ready.RING + 2, 5 * ready.RING):  # from another head on, and growing again
+            loop.call_soon(called.append, number)
+        await asyncio.sleep(0)
+        if moment <= moments:
+            called.remove("signal")
+        assert called == list(range(5 * ready.RING))
+        return moments
+
+    moment = moments = 1
+    while moment <= moments:
+        with asyncio.Runner(loop_factory=virtual_rota_loop) as runner:
+            moments = runner.run(main(moment))
+        moment += 1
+    assert moments >= 3

@@ -26,5 +26,5 @@ cdef class Ready:
 
     cpdef guard(self, guard)
 
-    @cython.locals(grown=list, ring=list)
+    @cython.locals(grown=list, mask=Py_ssize_t, ring=list)
     cdef _grow(self)

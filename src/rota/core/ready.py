@@ -87,13 +87,12 @@ class Ready:
         self._watched = guard is not None
 
     def _grow(self) -> None:
-        """Make room. The new lists may set off a garbage collection (Python 3.11), and what is collected may push: it
-        has grown the ring then.
+        """Make room. The new lists may set off a garbage collection (Python 3.11), and what is collected may push; so
+        may a signal handler, which plain Python runs after any call, here ``len``. Whoever did has grown the ring then.
         """
         while self._count > self._mask:
             ring = self._ring
             grown = ring[self._head :] + ring[: self._head] + [None] * len(ring)
+            mask = len(grown) - 1
             if self._ring is ring:
-                self._ring = grown
-                self._head = 0
-                self._mask = len(grown) - 1
+                self._ring, self._head, self._mask = grown, 0, mask
