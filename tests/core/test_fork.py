@@ -186,6 +186,71 @@ def test_what_a_pipe_has_to_write_leaves_once(run_real):
 
 
 @pytest.mark.parametrize("kind", ["rota"])
+def test_what_a_datagram_endpoint_and_a_file_have_to_send_is_the_parents(run_real, tmp_path):
+    """asyncio lets the child send, too."""
+    (tmp_path / "file").write_bytes(b"file")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair(type=socket.SOCK_DGRAM)
+        theirs.setblocking(False)
+        transport, protocol = await loop.create_datagram_endpoint(Recorder, sock=ours)
+        words = "RuntimeError: This event loop belongs to the parent process: a forked child must make one of its own"
+        assert in_child(lambda: transport.sendto(b"child")) == words
+        async with Wire() as wire:
+            with open(tmp_path / "file", "rb") as file:
+                assert in_child(lambda: loop.sendfile(wire.transport, file).send(None)) == words
+                assert await wire.works()
+                assert await loop.sendfile(wire.transport, file) == 4
+            assert await loop.sock_recv(wire.theirs, 100) == b"file"
+        transport.sendto(b"parent")
+        assert theirs.recv(100) == b"parent"
+        transport.close()
+        await protocol.lost
+        theirs.close()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ["rota"])
+@pytest.mark.parametrize("way", ["drop", "close", "kill"])
+def test_the_parents_children_are_left_alone(run_real, way, caplog):
+    """asyncio's transport waits for the parent's child, says that somebody else has, and can kill it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.subprocess_exec(asyncio.SubprocessProtocol, "cat", stderr=None)
+
+        def child():
+            nonlocal transport
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                said = None
+                try:
+                    if way == "drop":
+                        transport.__del__()
+                        for fd in (0, 1):
+                            transport.get_pipe_transport(fd).__del__()
+                    elif way == "close":
+                        transport.close()
+                    else:
+                        transport.kill()
+                except RuntimeError as error:
+                    said = "the parent's" if "belongs to the parent" in str(error) else str(error)
+            return said, transport.get_returncode(), [str(warning.message) for warning in warned], caplog.messages
+
+        said = None if way == "drop" else "the parent's"
+        assert in_child(child) == str((said, None, [], []))
+        os.kill(transport.get_pid(), 0)
+        assert transport.get_returncode() is None
+        transport.get_pipe_transport(0).close()
+        assert await transport._wait() == 0
+        transport.close()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ["rota"])
 def test_a_call_from_the_child_wakes_nobody(run_real):
     """With asyncio it writes into the parent's self-pipe."""
 

@@ -352,6 +352,36 @@ def test_a_start_whose_loop_is_given_up_leaves_no_child(new_loop):
         os.waitpid(-1, 0)
 
 
+@pytest.mark.parametrize("kind", ["rota"])
+@pytest.mark.parametrize("turns", range(8))
+def test_a_start_whose_loop_was_closed_leaves_no_child(new_loop, turns):
+    """... wherever it stands, with some of its pipes connected."""
+    loop = new_loop()
+    start = loop.create_task(asyncio.create_subprocess_exec("sleep", "100", stdin=PIPE, stdout=PIPE, stderr=PIPE))
+
+    async def a_few_turns():
+        for _ in range(turns):
+            await asyncio.sleep(0)
+
+    loop.run_until_complete(a_few_turns())
+    if start.done():
+        process = start.result()
+        process.kill()
+        loop.run_until_complete(process.communicate())
+        loop.close()
+        return
+    start._log_destroy_pending = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # Popen's, of its process, and those of the pipes
+        loop.close()
+        start.get_coro().close()
+        start = None
+        gc.collect()
+    with contextlib.suppress(ChildProcessError):  # Popen may have been there before
+        _, status = os.waitpid(-1, 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL
+
+
 @pytest.fixture
 def few_files():
     """Sets how many more files this process may open."""

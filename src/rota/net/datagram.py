@@ -145,6 +145,9 @@ class DatagramTransport(Endpoint):
         if self._lost:
             self._write_lost()
             return
+        if self._loop._inherited:
+            # In a forked child: the parent's queue goes first, and is the parent's to send.
+            self._loop._refuse()
         if not self._out:
             try:
                 if self._send(data, addr):
@@ -257,7 +260,8 @@ class DatagramTransport(Endpoint):
 
     def __del__(self) -> None:
         if self._sock is not None:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
+            if not self._loop._inherited:
+                warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
             self._release()
 
     def __repr__(self) -> str:

@@ -74,7 +74,8 @@ class Pipe(Endpoint):
 
     def __del__(self) -> None:
         if self._file is not None:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
+            if not self._loop._inherited:
+                warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
             self._release()
 
     def __repr__(self) -> str:

@@ -36,6 +36,7 @@ class Pipes(Lifecycle):
         try:
             await opened
         except BaseException:
-            transport.close()
+            if not self.is_closed():
+                transport.close()
             raise
         return transport, protocol

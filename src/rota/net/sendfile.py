@@ -40,6 +40,7 @@ class Sendfile(SocketCalls):
         for one that encrypts, too) and SendfileNotAvailableError for a file that the kernel can't send and
         ``fallback=False``.
         """
+        self._check_closed()
         if transport.is_closing():
             raise RuntimeError("Transport is closing")
         mode = getattr(transport, "_sendfile_compatible", _SendfileMode.UNSUPPORTED)

@@ -461,7 +461,8 @@ class SocketTransport(Endpoint):
 
     def __del__(self) -> None:
         if self._sock is not None:
-            warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
+            if not self._loop._inherited:
+                warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
             self._release()
 
     # -- who it is ----------------------------------------------------------------------------------------------

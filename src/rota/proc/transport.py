@@ -154,6 +154,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
 
     def send_signal(self, signal: int) -> None:
         """Send ``signal``. Raises ProcessLookupError once all is over."""
+        self._check_ours()
         if self._child is None:
             raise ProcessLookupError
         self._child.send_signal(signal)
@@ -170,11 +171,21 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         """Close the pipes and kill the process if it runs."""
         if self._closed:
             return
+        self._check_ours()
         self._closed = True
-        for end in self._pipes.values():
-            if end.transport is not None:
-                end.transport.close()
-        self._kill_running()
+        try:
+            # With the loop closed nobody could be told: the pipes then close with their transports.
+            if not self._loop.is_closed():
+                for end in self._pipes.values():
+                    if end.transport is not None:
+                        end.transport.close()
+        finally:
+            self._kill_running()
+
+    def _check_ours(self) -> None:
+        """Raise RuntimeError in a forked child: the process is its parent's."""
+        if self._loop._inherited:
+            self._loop._check_closed()
 
     def _kill_running(self) -> None:
         if self._child is not None and not self._child.reap():
@@ -206,7 +217,7 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         return code
 
     def __del__(self) -> None:
-        if getattr(self, "_child", None) is not None and not self._closed:
+        if getattr(self, "_child", None) is not None and not self._closed and not self._loop._inherited:
             warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
             # The pipes, which say the same of themselves, close with their transports.
             self._closed = True
