@@ -48,6 +48,7 @@ HOT = [
     "rota.net.tlsengine",
     "rota.net.tlstransport",
     "rota.net.transport",
+    "rota.net.watched",
 ]
 
 #: C inline functions. Cython does not see that ``from . cimport native`` depends on its file.

@@ -2,8 +2,8 @@ cimport cython
 
 from . cimport syscalls
 from ..core cimport native
-from ..core.ready cimport Runnable
-from .endpoint cimport Endpoint
+from .endpoint cimport Endpoint, Flusher
+from .watched cimport Watched
 
 cdef int DATAGRAMS_PER_READ
 cdef double DATAGRAM_RETRY_DELAY
@@ -12,15 +12,11 @@ cdef bint SENDS_EMPTY
 cdef int HEADER
 
 
-cdef class DatagramTransport(Endpoint):
+cdef class DatagramTransport(Watched):
     cdef readonly object _address
     cdef bint _connected
     cdef int _family
-    cdef int _fd
     cdef object _out
-    cdef bint _reading
-    cdef readonly object _sock
-    cdef bint _waiting
 
     cdef _run(self)
 
@@ -37,21 +33,10 @@ cdef class DatagramTransport(Endpoint):
     cpdef _send_again(self)
 
     @cython.locals(data=bytes)
-    cdef _send_waiting(self)
-
-    cdef _stop_waiting(self)
+    cdef _flush(self, bint outside)
 
     cpdef close(self)
 
     cpdef _force_close(self, error)
 
-    cdef _stop_reading(self)
-
     cdef _release(self)
-
-
-cdef class Sender(Runnable):
-    cdef DatagramTransport _transport
-
-    @cython.locals(transport=DatagramTransport)
-    cdef _run(self)

@@ -16,15 +16,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-import warnings
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from .. import limits
 from ..core import native
-from ..core.ready import Runnable
 from . import syscalls
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Flusher
+from .watched import Watched
 
 if TYPE_CHECKING:
     from ..core.turn import LoopCore
@@ -44,18 +43,14 @@ class Face(asyncio.DatagramTransport, asyncio.Transport):
     __slots__ = ()
 
 
-class DatagramTransport(Endpoint):
+class DatagramTransport(Watched):
     """Datagrams between a socket and a protocol. Made by the loop's ``create_datagram_endpoint``."""
 
     __slots__ = (
         "_address",
         "_connected",
         "_family",
-        "_fd",
         "_out",
-        "_reading",
-        "_sock",
-        "_waiting",
     )
 
     @property  # type: ignore[misc]
@@ -74,13 +69,11 @@ class DatagramTransport(Endpoint):
         """Take over ``sock``, non-blocking. In the next turn ``protocol.connection_made`` is called, reading begins,
         and ``waiter`` (a future or None) is finished. ``address`` is the only one that may be sent to; None for any.
         """
-        Endpoint.__init__(self, loop, extra)
-        self._sock: socket.socket | None = sock
+        Watched.__init__(self, loop, extra)
+        self._file = sock
         self._fd = sock.fileno()
         self._family = int(sock.family)
         self._address = address or None
-        self._reading = False
-        self._waiting = False  # for the kernel to have room
         self._out: deque[tuple[bytes, Any]] = deque()
         self._note_socket(sock)
         # The peer of a socket pair has no name, and yet there is one.
@@ -97,7 +90,7 @@ class DatagramTransport(Endpoint):
             if self._closing:
                 return
             try:
-                datagram = syscalls.recvfrom(self._sock, self._fd, self._family)  # type: ignore[arg-type]
+                datagram = syscalls.recvfrom(self._file, self._fd, self._family)
             except OSError as error:
                 self._tell_error(error)
                 return
@@ -162,7 +155,7 @@ class DatagramTransport(Endpoint):
                 return
         self._out.append((data, addr))
         self._size += len(data) + HEADER
-        if not self._waiting:
+        if not self._writing:
             self._wait_for_room()
         self._check_full()
 
@@ -172,27 +165,24 @@ class DatagramTransport(Endpoint):
             address = None
         elif address is None:
             raise TypeError("sendto() needs an address: this endpoint has no remote address")
-        return syscalls.sendto(self._sock, self._fd, self._family, data, address)  # type: ignore[arg-type]
+        return syscalls.sendto(self._file, self._fd, self._family, data, address)
 
     def _wait_for_room(self) -> None:
         if self._family == AF_UNIX and not self._connected:
             # Full is the queue of one receiver, and the kernel tells of our own: it would wake us at every turn.
+            self._writing = True
             self._loop.call_later(DATAGRAM_RETRY_DELAY, self._send_again)
         else:
-            try:
-                self._loop._poller.add_writer(self._fd, Sender(self))
-            except OSError as error:
-                # The kernel has no room for one more to watch: nobody would tell when the rest can leave.
-                self._fatal_error(error, "Fatal write error on datagram transport")
-                return
-        self._waiting = True
+            if self._flusher is None:
+                self._flusher = Flusher(self)
+            self._start_writing()
 
     def _send_again(self) -> None:
-        if self._waiting:
-            self._waiting = False
-            self._send_waiting()
+        if self._writing:
+            self._writing = False
+            self._flush(True)
 
-    def _send_waiting(self) -> None:
+    def _flush(self, outside: bool) -> None:
         """The kernel may have room: send what waits, first come first served."""
         while self._out and not self._lost:
             data, address = self._out[0]
@@ -210,19 +200,14 @@ class DatagramTransport(Endpoint):
                 self._out.popleft()
                 self._size -= len(data) + HEADER
         if not self._out:
-            self._stop_waiting()
-        elif not self._waiting:
+            self._stop_writing()
+        elif not self._writing:
             self._wait_for_room()
         if self._lost:
             return
-        self._check_drained(True)
+        self._check_drained(outside)
         if self._closing and not self._out:
             self._lose(None)
-
-    def _stop_waiting(self) -> None:
-        if self._waiting:
-            self._waiting = False
-            self._loop._poller.remove_writer(self._fd)
 
     # -- ending -------------------------------------------------------------------------------------------------
 
@@ -241,53 +226,22 @@ class DatagramTransport(Endpoint):
         self._closing = True
         self._out.clear()
         self._size = 0
-        self._stop_waiting()
+        self._stop_writing()
         self._stop_reading()
         self._lose(error)
 
-    def _stop_reading(self) -> None:
-        if self._reading:
-            self._reading = False
-            self._loop._poller.remove_reader(self._fd)
-
     def _release(self) -> None:
-        sock, self._sock = self._sock, None
+        sock, self._file = self._file, None
         fd, self._fd = self._fd, -1
-        self._protocol = None
+        Endpoint._release(self)
         if sock is not None:
             self._loop._free_descriptor(fd, self)  # type: ignore[attr-defined]
             sock.close()
 
-    def __del__(self) -> None:
-        if self._sock is not None:
-            if not self._loop._inherited:
-                warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self._release()
+    # -- who it is ----------------------------------------------------------------------------------------------
 
-    def __repr__(self) -> str:
-        words = [type(self).__name__]
-        if self._sock is None:
-            words.append("closed")
-        elif self._closing:
-            words.append("closing")
-        words.append(f"fd={self._fd}")
-        if self._sock is not None:
-            words.append("read=polling" if self._reading else "read=idle")
-            words.append(f"write=<{'polling' if self._waiting else 'idle'}, bufsize={self._size}>")
-        return f"<{' '.join(words)}>"
-
-
-class Sender(Runnable):
-    """Sends what waits in a datagram transport when the kernel has room again."""
-
-    __slots__ = ("_transport",)
-
-    def __init__(self, transport: DatagramTransport) -> None:
-        self._transport = transport
-        self._is_task = False
-        self._queued = False
-
-    def _run(self) -> None:
-        transport = self._transport
-        if transport._waiting:
-            transport._send_waiting()
+    @property
+    def _sock(self) -> socket.socket | None:
+        """The socket, under the name that asyncio's transports have for it."""
+        sock: socket.socket | None = self._file
+        return sock

@@ -10,10 +10,13 @@ cdef int WRITES_AFTER_LOSS
 
 cdef class Endpoint(Runnable):
     cdef dict __dict__
+    cdef bint _buffered
     cdef readonly bint _closing
     cdef readonly object _context
     cdef readonly dict _extra
+    cdef Flusher _flusher
     cdef Py_ssize_t _high_water
+    cdef bint _leaving
     cdef readonly LoopCore _loop
     cdef int _lost
     cdef Py_ssize_t _low_water
@@ -26,6 +29,14 @@ cdef class Endpoint(Runnable):
     cdef _open(self, waiter)
 
     cdef _start_reading(self)
+
+    cdef _get_buffer(self, hint)
+
+    cdef bint _buffer_updated(self, Py_ssize_t size) except -1
+
+    cdef _flush_later(self)
+
+    cdef _flush(self, bint outside)
 
     cdef _check_full(self)
 
@@ -57,3 +68,16 @@ cdef class Opening(Runnable):
 
     @cython.locals(transport=Endpoint)
     cdef _begin(self)
+
+
+cdef class Flusher(Runnable):
+    cdef Endpoint _transport
+
+    @cython.locals(transport=Endpoint)
+    cdef _run(self)
+
+
+cdef class Layer(Endpoint):
+    cdef object _feed
+
+    cdef _received(self)

@@ -1,8 +1,9 @@
 """What all transports share: a protocol, the context of its callbacks, the marks of a full buffer, and the end.
 
-An :class:`Endpoint` is one end of a connection, a pipe or a datagram socket. A subclass moves the bytes: it keeps
-``_size``, the bytes that have not left, and calls ``_check_full`` when there are more and ``_check_drained`` when
-there are fewer. It ends by ``_lose``, which calls ``connection_lost`` in the next turn and then ``_release``.
+An :class:`Endpoint` is one end of a connection, a pipe or a datagram socket. A subclass moves the bytes: ``_run`` is
+its turn to read; ``_flush``, called by its :class:`Flusher`, its turn to send. It keeps ``_size``, the bytes that have
+not left, and calls ``_check_full`` when there are more and ``_check_drained`` when there are fewer. It ends by
+``_lose``, which calls ``connection_lost`` in the next turn and then ``_release``.
 
 The context is the one in which the endpoint was made. Every callback runs in it, except those that answer a call of
 the protocol's own (``pause_writing`` out of ``write``), which run in the caller's.
@@ -12,6 +13,7 @@ Attributes may be set on an endpoint: libraries and tests put a ``write`` of the
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import sys
 from asyncio import trsock
@@ -34,10 +36,13 @@ class Endpoint(Runnable):
 
     __slots__ = (
         "__dict__",
+        "_buffered",
         "_closing",
         "_context",
         "_extra",
+        "_flusher",
         "_high_water",
+        "_leaving",
         "_loop",
         "_lost",
         "_low_water",
@@ -51,7 +56,10 @@ class Endpoint(Runnable):
         self._context: Context = native.copy_context()
         self._extra: dict[str, Any] = {} if extra is None else dict(extra)
         self._protocol: Any = None
+        self._buffered = False  # the protocol has memory of its own to read into
         self._protocol_paused = False
+        self._flusher: Flusher | None = None  # for those that keep what is written
+        self._leaving = False  # the turn will call _flush when it ends
         self._size = 0  # bytes written that have not left
         self._high_water = limits.WRITE_HIGH_WATER
         self._low_water = limits.WRITE_LOW_WATER
@@ -68,6 +76,7 @@ class Endpoint(Runnable):
     def set_protocol(self, protocol: Any) -> None:
         """Give what comes from now on to ``protocol``."""
         self._protocol = protocol
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What is known of the connection under ``name``, or ``default``."""
@@ -94,6 +103,47 @@ class Endpoint(Runnable):
 
     def _start_reading(self) -> None:
         """Let the poller tell of what comes. Raises OSError if it can't."""
+        raise NotImplementedError
+
+    # -- a protocol with memory of its own ----------------------------------------------------------------------
+
+    def _get_buffer(self, hint: int) -> Any:
+        """The memory that a BufferedProtocol gives to read into. None if it gives none: then the connection is over."""
+        try:
+            buffer = native.call_method(self._context, self._protocol, "get_buffer", hint)
+            if not len(buffer):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
+            return None
+        return buffer
+
+    def _buffer_updated(self, size: int) -> bool:
+        """Say that ``size`` bytes stand in it. False if that failed: then the connection is over."""
+        try:
+            native.call_method(self._context, self._protocol, "buffer_updated", size)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+            return False
+        return True
+
+    # -- sending ------------------------------------------------------------------------------------------------
+
+    def _flush_later(self) -> None:
+        """Let the turn call ``_flush`` when it ends."""
+        if not self._leaving:
+            self._leaving = True
+            self._loop._at_turn_end(self._flusher)  # type: ignore[arg-type]
+
+    def _flush(self, outside: bool) -> None:
+        """Send what can leave.
+
+        ``outside`` says that the loop calls, not the protocol: its callbacks then need their context.
+        """
         raise NotImplementedError
 
     # -- how full the buffer is ---------------------------------------------------------------------------------
@@ -126,10 +176,7 @@ class Endpoint(Runnable):
             self._tell_protocol("pause_writing", False)
 
     def _check_drained(self, outside: bool) -> None:
-        """Something has left: at the lower mark, let the protocol go on.
-
-        ``outside`` says that the loop calls, not the protocol: its callback then needs its context.
-        """
+        """Something has left: at the lower mark, let the protocol go on. ``outside`` is that of ``_flush``."""
         if self._protocol_paused and self._size <= self._low_water:
             self._protocol_paused = False
             self._tell_protocol("resume_writing", outside)
@@ -195,7 +242,9 @@ class Endpoint(Runnable):
 
     def _release(self) -> None:
         """Give back what the system lent and let go of everybody."""
-        raise NotImplementedError
+        self._protocol = None
+        if self._flusher is not None:
+            self._flusher._transport = None
 
 
 class Opening(Runnable):
@@ -230,3 +279,39 @@ class Opening(Runnable):
             transport._force_close(error)
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class Flusher(Runnable):
+    """The turn of an endpoint to send: when a turn ends, and when the kernel takes more."""
+
+    __slots__ = ("_transport",)
+
+    def __init__(self, transport: Endpoint) -> None:
+        # None once all is over, though the turn or the poller may still hold this.
+        self._transport: Endpoint | None = transport
+        self._is_task = False
+        self._queued = False
+
+    def _run(self) -> None:
+        transport = self._transport
+        if transport is not None:
+            transport._leaving = False
+            transport._flush(True)
+
+
+class Layer(Endpoint):
+    """An endpoint that is the protocol of another, as TLS is.
+
+    rota's own socket beneath calls it in C: each read goes to ``_feed(view)``, and then ``_received()`` is called;
+    ``_flush`` is, too, each time the socket has sent.
+    """
+
+    __slots__ = ("_feed",)
+
+    def __init__(self, loop: LoopCore, feed: Any) -> None:
+        Endpoint.__init__(self, loop, None)
+        self._feed = feed
+
+    def _received(self) -> None:
+        """``_feed`` was called."""
+        raise NotImplementedError

@@ -2,33 +2,31 @@ cimport cython
 
 from . cimport syscalls
 from ..core cimport native
-from ..core.ready cimport Runnable
-from .endpoint cimport Endpoint
+from .endpoint cimport Endpoint, Flusher
+from .watched cimport Watched
 
 cdef object logger
 cdef int EIO
 cdef Py_ssize_t WRITE_NOW
 
 
-cdef class Pipe(Endpoint):
-    cdef int _fd
-    cdef object _file
+cdef class Pipe(Watched):
     cdef bint _terminal
 
     cdef bint _check_mode(self, mode) except -1
 
     cdef _refuse(self)
 
-    cdef _release(self)
+    cdef _stop_reading(self)
 
-    cdef _describe(self, words)
+    cdef _stop_writing(self)
+
+    cdef _release(self)
 
 
 cdef class ReadPipe(Pipe):
     cdef bint _always
-    cdef bint _buffered
     cdef bint _paused
-    cdef bint _reading
 
     cdef _refuse(self)
 
@@ -45,27 +43,20 @@ cdef class ReadPipe(Pipe):
 
     cdef _start_reading(self)
 
-    cdef _stop_reading(self)
-
     cpdef close(self)
 
     cpdef _force_close(self, error)
 
-    cdef _describe(self, words)
+    cdef _activity(self)
 
 
 cdef class WritePipe(Pipe):
-    cdef HangUp _hang_up
-    cdef bint _leaving
     cdef bytearray _out
     cdef int _writes_refused
-    cdef bint _writing
 
     cdef _refuse(self)
 
     cdef _start_reading(self)
-
-    cdef _hung_up(self)
 
     cpdef write(self, data)
 
@@ -76,21 +67,10 @@ cdef class WritePipe(Pipe):
     @cython.locals(sent=Py_ssize_t)
     cdef _flush(self, bint outside)
 
-    cdef _stop_writing(self)
-
     cpdef close(self)
 
     cpdef _force_close(self, error)
 
     cdef _end(self, error)
 
-    cdef _release(self)
-
-    cdef _describe(self, words)
-
-
-cdef class HangUp(Runnable):
-    cdef WritePipe _transport
-
-    @cython.locals(transport=WritePipe)
-    cdef _run(self)
+    cdef _activity(self)

@@ -17,15 +17,14 @@ import asyncio
 import errno
 import os
 import stat
-import warnings
 from asyncio.log import logger
 from typing import TYPE_CHECKING, Any
 
 from .. import limits
 from ..core import native
-from ..core.ready import Runnable
 from . import syscalls
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Flusher
+from .watched import Watched
 
 if TYPE_CHECKING:
     from ..core.turn import LoopCore
@@ -34,18 +33,17 @@ EIO = errno.EIO
 WRITE_NOW = limits.WRITE_NOW
 
 
-class Pipe(Endpoint):
+class Pipe(Watched):
     """What both directions share: the file, how it begins and how it ends."""
 
-    __slots__ = ("_fd", "_file", "_terminal")
+    __slots__ = ("_terminal",)
 
     def __init__(self, loop: LoopCore, file: Any, protocol: Any) -> None:
-        self._file: Any = None  # until it is known to be usable: what is refused stays the caller's
-        Endpoint.__init__(self, loop, {"pipe": file})
+        Watched.__init__(self, loop, {"pipe": file})
         self._fd = file.fileno()
         self._terminal = self._check_mode(os.fstat(self._fd).st_mode)
         os.set_blocking(self._fd, False)
-        self._file = file
+        self._file = file  # now that it is known to be usable: what is refused stays the caller's
         users = loop._pipe_users  # type: ignore[attr-defined]
         users[id(file)] = users.get(id(file), 0) + 1
         self.set_protocol(protocol)
@@ -61,9 +59,23 @@ class Pipe(Endpoint):
     def _refuse(self) -> None:
         raise NotImplementedError
 
+    # If the file was closed behind our back, its number may be another's by now.
+
+    def _stop_reading(self) -> None:
+        if self._reading:
+            self._reading = False
+            if self._loop._poller.who_waits(self._fd)[0] is self:
+                self._loop._poller.remove_reader(self._fd)
+
+    def _stop_writing(self) -> None:
+        if self._writing:
+            self._writing = False
+            if self._loop._poller.who_waits(self._fd)[1] is self._flusher:
+                self._loop._poller.remove_writer(self._fd)
+
     def _release(self) -> None:
         file, self._file = self._file, None
-        self._protocol = None
+        Endpoint._release(self)
         if file is None:
             return
         users = self._loop._pipe_users  # type: ignore[attr-defined]
@@ -71,28 +83,6 @@ class Pipe(Endpoint):
         if not users[id(file)]:
             del users[id(file)]
             file.close()
-
-    def __del__(self) -> None:
-        if self._file is not None:
-            if not self._loop._inherited:
-                warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self._release()
-
-    def __repr__(self) -> str:
-        words = [type(self).__name__]
-        if self._file is None:
-            words.append("closed")
-        elif self._closing:
-            words.append("closing")
-        words.append(f"fd={self._fd}")
-        if self._file is not None and self._loop.is_closed():
-            words.append("open")
-        elif self._file is not None:
-            self._describe(words)
-        return f"<{' '.join(words)}>"
-
-    def _describe(self, words: list[str]) -> None:
-        """Add what an open one is doing."""
 
 
 class ReadPipe(Pipe):
@@ -102,7 +92,7 @@ class ReadPipe(Pipe):
     :class:`asyncio.BufferedProtocol`, which asyncio's pipes don't.
     """
 
-    __slots__ = ("_always", "_buffered", "_paused", "_reading")
+    __slots__ = ("_always", "_paused")
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -113,19 +103,14 @@ class ReadPipe(Pipe):
         future or None) is finished. Raises ValueError for what is no pipe, socket or character device.
         """
         self._paused = False
-        self._reading = False  # the poller, or the ready list, has us
-        self._always = False  # the poller can't watch it, since it never makes anybody wait: /dev/null and its like
-        self._buffered = False
+        # The poller can't watch it, since it never makes anybody wait, as /dev/null and its like: to read is to stand
+        # in the ready list.
+        self._always = False
         Pipe.__init__(self, loop, file, protocol)
         self._open(waiter)
 
     def _refuse(self) -> None:
         raise ValueError("Pipe transport is for pipes/sockets only.")
-
-    def set_protocol(self, protocol: Any) -> None:
-        """Give what comes from now on to ``protocol``."""
-        self._protocol = protocol
-        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def _run(self) -> None:
         """The file can be read."""
@@ -159,14 +144,8 @@ class ReadPipe(Pipe):
 
     def _read_into_buffer(self) -> None:
         """For a BufferedProtocol: read into the memory that it gives."""
-        try:
-            buffer = native.call_method(self._context, self._protocol, "get_buffer", -1)
-            if not len(buffer):
-                raise RuntimeError("get_buffer() returned an empty buffer")
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
+        buffer = self._get_buffer(-1)
+        if buffer is None:
             return
         try:
             size = syscalls.read_into(self._fd, buffer, self._terminal)
@@ -178,12 +157,7 @@ class ReadPipe(Pipe):
         if size == 0:
             self._read_end()
             return
-        try:
-            native.call_method(self._context, self._protocol, "buffer_updated", size)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+        self._buffer_updated(size)
 
     def _read_failed(self, error: OSError) -> None:
         if error.errno != EIO:  # which is what a terminal says when its other side is gone
@@ -219,13 +193,6 @@ class ReadPipe(Pipe):
         if self._always and not self._queued:
             self._loop._ready.push(self)
 
-    def _stop_reading(self) -> None:
-        if self._reading:
-            self._reading = False
-            # If the file was closed behind our back, the number may be another's.
-            if not self._always and self._loop._poller.who_waits(self._fd)[0] is self:
-                self._loop._poller.remove_reader(self._fd)
-
     def is_reading(self) -> bool:
         return not (self._closing or self._paused)
 
@@ -250,20 +217,14 @@ class ReadPipe(Pipe):
             self._stop_reading()
             self._lose(error)
 
-    def _describe(self, words: list[str]) -> None:
-        words.append("polling" if self._reading else "idle")
+    def _activity(self) -> str:
+        return "polling" if self._reading else "idle"
 
 
 class WritePipe(Pipe):
-    """Writes. Made by ``connect_write_pipe``. Keeps the contract of :class:`asyncio.WriteTransport`.
+    """Writes. Made by ``connect_write_pipe``. Keeps the contract of :class:`asyncio.WriteTransport`."""
 
-    ============== =======================================================================
-    ``_writing``   the poller knows that we want to write: the kernel would not take more
-    ``_leaving``   the turn will flush when it ends
-    ============== =======================================================================
-    """
-
-    __slots__ = ("_hang_up", "_leaving", "_out", "_writes_refused", "_writing")
+    __slots__ = ("_out", "_writes_refused")
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -272,11 +233,9 @@ class WritePipe(Pipe):
     def __init__(self, loop: LoopCore, file: Any, protocol: Any, waiter: Any) -> None:
         """Take over ``file``; as a :class:`ReadPipe` does."""
         self._out = bytearray()
-        self._writing = False
-        self._leaving = False
         self._writes_refused = 0
-        self._hang_up = HangUp(self)
         Pipe.__init__(self, loop, file, protocol)
+        self._flusher = Flusher(self)
         self._open(waiter)
 
     def _refuse(self) -> None:
@@ -293,9 +252,11 @@ class WritePipe(Pipe):
     def _start_reading(self) -> None:
         """Learn when nobody reads any more; from whoever reads this file here, if somebody does."""
         if not (self._terminal or self._closing) and self._loop._poller.who_waits(self._fd)[0] is None:
-            self._loop._poller.add_reader(self._fd, self._hang_up)
+            self._loop._poller.add_reader(self._fd, self)
+            self._reading = True
 
-    def _hung_up(self) -> None:
+    def _run(self) -> None:
+        """Nobody reads any more."""
         self._force_close(BrokenPipeError() if self._out else None)
 
     # -- writing ------------------------------------------------------------------------------------------------
@@ -316,9 +277,8 @@ class WritePipe(Pipe):
         if self._size and not self._writing:
             if self._size >= WRITE_NOW or self._loop._thread_id is None:
                 self._flush(False)
-            elif not self._leaving:
-                self._leaving = True
-                self._loop._at_turn_end(self)
+            else:
+                self._flush_later()
         self._check_full()
 
     def writelines(self, list_of_data: Any) -> None:
@@ -330,16 +290,8 @@ class WritePipe(Pipe):
         if self._writes_refused == limits.WRITES_AFTER_LOSS:
             logger.warning("pipe closed by peer or os.write(pipe, data) raised exception.")
 
-    def _run(self) -> None:
-        """The turn ends, or the kernel takes more."""
-        self._leaving = False
-        self._flush(True)
-
     def _flush(self, outside: bool) -> None:
-        """Give the kernel what it takes, and wait for it with the rest.
-
-        ``outside`` says that the loop calls, not the protocol: its callbacks then need their context.
-        """
+        """Give the kernel what it takes, and wait for it with the rest."""
         if self._lost or not self._out:
             return
         if self._loop._inherited:
@@ -354,25 +306,13 @@ class WritePipe(Pipe):
             del self._out[:sent]
             self._size = len(self._out)
         if self._out:
-            if not self._writing:
-                try:
-                    self._loop._poller.add_writer(self._fd, self)
-                except OSError as error:
-                    # As for reading: nobody would tell when the rest can leave.
-                    self._fatal_error(error)
-                    return
-                self._writing = True
+            if not self._start_writing():
+                return
         else:
             self._stop_writing()
         self._check_drained(outside)
         if self._closing and not self._out:
             self._end(None)
-
-    def _stop_writing(self) -> None:
-        if self._writing:
-            self._writing = False
-            if self._loop._poller.who_waits(self._fd)[1] is self:
-                self._loop._poller.remove_writer(self._fd)
 
     def can_write_eof(self) -> bool:
         return True
@@ -406,31 +346,8 @@ class WritePipe(Pipe):
             self._end(error)
 
     def _end(self, error: BaseException | None) -> None:
-        if self._loop._poller.who_waits(self._fd)[0] is self._hang_up:
-            self._loop._poller.remove_reader(self._fd)
+        self._stop_reading()
         self._lose(error)
 
-    def _release(self) -> None:
-        self._hang_up._transport = None
-        Pipe._release(self)
-
-    def _describe(self, words: list[str]) -> None:
-        words.append("polling" if self._writing else "idle")
-        words.append(f"bufsize={self._size}")
-
-
-class HangUp(Runnable):
-    """Told when nobody reads any more what a pipe writes."""
-
-    __slots__ = ("_transport",)
-
-    def __init__(self, transport: WritePipe) -> None:
-        # None once the connection is over, though the ready list may still hold this.
-        self._transport: WritePipe | None = transport
-        self._is_task = False
-        self._queued = False
-
-    def _run(self) -> None:
-        transport = self._transport
-        if transport is not None:
-            transport._hung_up()
+    def _activity(self) -> str:
+        return f"{'polling' if self._writing else 'idle'} bufsize={self._size}"

@@ -20,8 +20,8 @@ cdef class TlsEngine:
     @cython.locals(data=bytes, found=bytes, rest=list, size=Py_ssize_t)
     cdef bytes decrypt(self)
 
-    @cython.locals(size=Py_ssize_t, count=Py_ssize_t)
-    cdef Py_ssize_t decrypt_into(self, view, Py_ssize_t room) except -1
+    @cython.locals(size=Py_ssize_t, count=Py_ssize_t, room=Py_ssize_t)
+    cdef Py_ssize_t decrypt_into(self, buffer) except -1
 
     @cython.locals(found=bytes, size=Py_ssize_t)
     cdef Py_ssize_t drop(self) except -1

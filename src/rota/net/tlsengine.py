@@ -72,11 +72,15 @@ class TlsEngine:
             self.failure = error
         return data if rest is None else b"".join(rest)
 
-    def decrypt_into(self, view: memoryview, room: int) -> int:
-        """The same into ``view``, which has ``room`` bytes; how many there were."""
+    def decrypt_into(self, buffer: Any) -> int:
+        """The same into ``buffer``, memory of any kind; how many bytes there were."""
         size = 0
         self.more = False
         try:
+            # A memoryview, whatever was given: a slice of a bytearray is a copy. It is let go of before the protocol
+            # is told, which may then do with its memory what it likes.
+            view = memoryview(buffer).cast("B")
+            room = len(view)
             while size < room:
                 count = self.read(room - size, view[size:] if size else view)
                 if not count:

@@ -1,8 +1,7 @@
 cimport cython
 
 from ..core cimport native
-from ..core.ready cimport Runnable
-from .endpoint cimport Endpoint
+from .endpoint cimport Endpoint, Flusher, Layer
 from .tlsengine cimport TlsEngine
 from .transport cimport SocketTransport
 
@@ -20,18 +19,15 @@ cdef int CLOSED
 cdef object NAMES
 
 
-cdef class TlsTransport(Endpoint):
+cdef class TlsTransport(Layer):
     cdef double _began
     cdef object _beneath
     cdef bint _beneath_full
-    cdef bint _buffered
     cdef bint _delivering
     cdef Py_ssize_t _dropped
     cdef TlsEngine _engine
-    cdef TlsFlusher _flusher
     cdef bint _goodbye
     cdef object _handshake_timeout
-    cdef bint _leaving
     cdef Py_ssize_t _left
     cdef bint _lingering
     cdef bint _made
@@ -66,7 +62,7 @@ cdef class TlsTransport(Endpoint):
 
     cdef bint _deliver_bytes(self) except -1
 
-    @cython.locals(size=Py_ssize_t, room=Py_ssize_t)
+    @cython.locals(size=Py_ssize_t)
     cdef bint _deliver_into_buffer(self) except -1
 
     cdef bint _is_there_more(self) except -1
@@ -78,8 +74,6 @@ cdef class TlsTransport(Endpoint):
     cpdef write(self, data)
 
     cdef _write_lost(self)
-
-    cdef _flush_later(self)
 
     cdef _flush(self, bint outside)
 
@@ -117,10 +111,3 @@ cdef class TlsTransport(Endpoint):
     cdef _stop_timer(self)
 
     cdef _release(self)
-
-
-cdef class TlsFlusher(Runnable):
-    cdef TlsTransport _transport
-
-    @cython.locals(transport=TlsTransport)
-    cdef _run(self)

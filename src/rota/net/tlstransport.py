@@ -37,8 +37,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import limits
 from ..core import native
-from ..core.ready import Runnable
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Flusher, Layer
 from .tlsengine import TlsEngine
 from .transport import SocketTransport
 
@@ -61,21 +60,18 @@ CLOSED = 4
 NAMES = ("waiting", "handshaking", "open", "closing", "closed")
 
 
-class TlsTransport(Endpoint):
+class TlsTransport(Layer):
     """One end of a TLS connection. Made by the loop's ``create_connection``, ``start_tls`` and their like."""
 
     __slots__ = (
         "_began",
         "_beneath",
         "_beneath_full",
-        "_buffered",
         "_delivering",
         "_dropped",
         "_engine",
-        "_flusher",
         "_goodbye",
         "_handshake_timeout",
-        "_leaving",
         "_left",
         "_lingering",
         "_made",
@@ -125,10 +121,10 @@ class TlsTransport(Endpoint):
         ``protocol.connection_made`` was called long ago, as when TLS begins in the middle of a connection. Raises what
         ``context.wrap_bio`` raises, ValueError above all.
         """
-        Endpoint.__init__(self, loop, None)
+        self._engine = TlsEngine(context, server_side, server_hostname)
+        Layer.__init__(self, loop, self._engine.feed)
         self._high_water = limits.TLS_WRITE_HIGH_WATER
         self._low_water = limits.TLS_WRITE_HIGH_WATER // 4
-        self._engine = TlsEngine(context, server_side, server_hostname)
         self._extra["sslcontext"] = context
         self._state = WAITING
         self._secured = False  # the handshake has succeeded
@@ -144,8 +140,7 @@ class TlsTransport(Endpoint):
         self._out: list[bytes] = []  # written, not yet encrypted
         self._offset = 0  # bytes of the first of _out that are
         self._plain = 0  # bytes of all of _out that are not
-        self._flusher = TlsFlusher(self)
-        self._leaving = False  # the turn will call _flush when it ends
+        self._flusher = Flusher(self)
         self._paused = False
         self._delivering = False
         self._peer_ended = False  # by close_notify, or because its transport did
@@ -153,7 +148,6 @@ class TlsTransport(Endpoint):
         self._lingering = False  # all of ours has left, and the peer has a moment for its own
         self._dropped = 0  # bytes that came after ours
         self._left = 0  # bytes that had not left when the timer of the shutdown began
-        self._buffered = False
         self.set_protocol(protocol)
 
     @property
@@ -171,7 +165,6 @@ class TlsTransport(Endpoint):
         self._beneath = transport
         if type(transport) is SocketTransport:
             self._socket = transport
-            self._socket._tls = self
         # In the middle of a connection, the protocol may be waiting for it to drain.
         if getattr(transport, "_protocol_paused", False):
             self._protocol_paused = self._made
@@ -193,7 +186,7 @@ class TlsTransport(Endpoint):
 
     def data_received(self, data: bytes) -> None:
         """Records have come."""
-        self._engine.feed(data)
+        self._feed(data)
         self._received()
 
     def eof_received(self) -> bool:
@@ -378,28 +371,12 @@ class TlsTransport(Endpoint):
 
     def _deliver_into_buffer(self) -> bool:
         """The same for a BufferedProtocol: decrypt into the memory that it gives."""
-        try:
-            hint = self._engine.incoming.pending
-            # A memoryview, whatever was given: a slice of a bytearray is a copy.
-            view = memoryview(native.call_method(self._context, self._protocol, "get_buffer", hint)).cast("B")
-            room = len(view)
-            if not room:
-                raise RuntimeError("get_buffer() returned an empty buffer")
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
+        buffer = self._get_buffer(self._engine.incoming.pending)
+        if buffer is None:
             return False
-        size = self._engine.decrypt_into(view, room)
-        view = None  # type: ignore[assignment]  # the protocol may do with its memory what it likes
-        if size:
-            try:
-                native.call_method(self._context, self._protocol, "buffer_updated", size)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:
-                self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
-                return False
+        size = self._engine.decrypt_into(buffer)
+        if size and not self._buffer_updated(size):
+            return False
         return self._is_there_more()
 
     def _is_there_more(self) -> bool:
@@ -483,16 +460,8 @@ class TlsTransport(Endpoint):
             logger.warning("SSL connection is closed")
         self._lost += 1
 
-    def _flush_later(self) -> None:
-        if not self._leaving:
-            self._leaving = True
-            self._loop._at_turn_end(self._flusher)
-
     def _flush(self, outside: bool) -> None:
-        """Move on whatever can leave: what was written, then, when closing, our close_notify.
-
-        ``outside`` says that the loop calls, not the protocol: its callbacks then need their context.
-        """
+        """Move on whatever can leave: what was written, then, when closing, our close_notify."""
         if self._out and (self._state == OPEN or self._state == CLOSING):
             self._encrypt()
         if self._state == CLOSING and not self._out and not self._goodbye:
@@ -706,16 +675,10 @@ class TlsTransport(Endpoint):
     def _release(self) -> None:
         # What is known of the connection stays known, so _beneath and _engine stay.
         self._drop_out()
-        self._protocol = None
         self._socket = None
-        self._flusher._transport = None
+        Endpoint._release(self)
 
     # -- who it is ----------------------------------------------------------------------------------------------
-
-    def set_protocol(self, protocol: Any) -> None:
-        """Give what comes from now on to ``protocol``."""
-        self._protocol = protocol
-        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What is known of the connection under ``name``, by TLS or the transport beneath, or ``default``."""
@@ -740,21 +703,3 @@ class TlsTransport(Endpoint):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {NAMES[self._state]} over {self._beneath!r}>"
-
-
-class TlsFlusher(Runnable):
-    """Makes records of what was written in a turn, at its end."""
-
-    __slots__ = ("_transport",)
-
-    def __init__(self, transport: TlsTransport) -> None:
-        # None once the connection is over, though the turn may still hold this.
-        self._transport: TlsTransport | None = transport
-        self._is_task = False
-        self._queued = False
-
-    def _run(self) -> None:
-        transport = self._transport
-        if transport is not None:
-            transport._leaving = False
-            transport._flush(True)

@@ -9,56 +9,43 @@ Writing: ``write`` keeps the bytes until the end of the turn, when all that was 
 ``limits.WRITE_NOW``, and what is written while the loop does not run, leaves at once. What the kernel doesn't take
 waits for it. ``bytes`` are kept as they are; a buffer that can change is copied when it is given.
 
-============== =======================================================================
-``_reading``   the poller knows that we want to read
-``_writing``   the poller knows that we want to write: the kernel would not take more
-``_leaving``   the turn will call ``_flush`` when it ends
-============== =======================================================================
+A protocol that is a :class:`Layer` is called in C; this module knows nothing else of TLS.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
-import warnings
 from asyncio import constants
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .. import limits
 from ..core import native
-from ..core.ready import Runnable
 from . import syscalls
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Flusher, Layer
+from .watched import Watched
 
 if TYPE_CHECKING:
     from ..core.turn import LoopCore
-    from .tlstransport import TlsTransport
 
 WRITE_NOW = limits.WRITE_NOW
 WRITE_BUFFERS = limits.WRITE_BUFFERS
 
 
-class SocketTransport(Endpoint):
+class SocketTransport(Watched):
     """A stream between a socket and a protocol. Made by the loop's ``create_connection`` and its like."""
 
     __slots__ = (
-        "_buffered",
         "_ended",
         "_eof",
-        "_fd",
-        "_flusher",
-        "_leaving",
+        "_layer",
         "_offset",
         "_out",
         "_paused",
-        "_reading",
         "_room",
         "_sending_file",
         "_server",
-        "_sock",
-        "_tls",
-        "_writing",
     )
 
     # asyncio and libraries ask for these.
@@ -81,24 +68,19 @@ class SocketTransport(Endpoint):
         """Take over ``sock``, connected and non-blocking. In the next turn ``protocol.connection_made`` is called,
         reading begins, and ``waiter`` (a future or None) is finished; ``server`` is told when all is over.
         """
-        self._sock: socket.socket | None = None  # until all is there that its end needs
-        Endpoint.__init__(self, loop, extra)
+        Watched.__init__(self, loop, extra)
         self._fd = int(sock.fileno())
         self._server = server
         self._out: list[bytes] = []
         self._offset = 0  # bytes of the first of _out that have left
-        self._reading = False
-        self._writing = False
-        self._leaving = False
         self._paused = False
         self._ended = False  # the peer has ended its side
         self._eof = False  # we have ended ours
         self._sending_file = False
         self._room: Any = None  # the future of a file's sender who waits for the kernel to take more
         self._flusher = Flusher(self)
-        self._buffered = False  # the protocol has memory of its own to read into
-        self._tls: TlsTransport | None = None  # the protocol, if it is rota's TLS
-        self._sock = sock
+        self._layer: Layer | None = None  # the protocol, if it is one
+        self._file = sock
         self._note_socket(sock)
         self.set_protocol(protocol)
         if server is not None:
@@ -112,14 +94,14 @@ class SocketTransport(Endpoint):
         """The socket can be read."""
         if self._closing or self._paused:
             return
-        if self._tls is not None:
-            self._read_records()
+        if self._layer is not None:
+            self._feed_layer()
             return
         if self._buffered:
             self._read_into_buffer()
             return
         try:
-            data = syscalls.recv(self._sock, self._fd)  # type: ignore[arg-type]
+            data = syscalls.recv(self._file, self._fd)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -139,17 +121,11 @@ class SocketTransport(Endpoint):
 
     def _read_into_buffer(self) -> None:
         """For a BufferedProtocol: read into the memory that it gives."""
-        try:
-            buffer = native.call_method(self._context, self._protocol, "get_buffer", -1)
-            if not len(buffer):
-                raise RuntimeError("get_buffer() returned an empty buffer")
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
+        buffer = self._get_buffer(-1)
+        if buffer is None:
             return
         try:
-            size = syscalls.recv_into(self._sock, self._fd, buffer)  # type: ignore[arg-type]
+            size = syscalls.recv_into(self._file, self._fd, buffer)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -160,19 +136,14 @@ class SocketTransport(Endpoint):
         if size == 0:
             self._read_end()
             return
-        try:
-            native.call_method(self._context, self._protocol, "buffer_updated", size)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+        self._buffer_updated(size)
 
-    def _read_records(self) -> None:
+    def _feed_layer(self) -> None:
         """For TLS: from the kernel to its memory, with no object in between."""
         # Held here, as C does not: the protocol of a connection that is changed meanwhile may be nobody else's.
-        tls: TlsTransport = self._tls  # type: ignore[assignment]
+        layer: Layer = self._layer  # type: ignore[assignment]
         try:
-            size = syscalls.recv_to(self._sock, self._fd, tls._engine.feed)  # type: ignore[arg-type]
+            size = syscalls.recv_to(self._file, self._fd, layer._feed)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -183,7 +154,7 @@ class SocketTransport(Endpoint):
         if size == 0:
             self._read_end()
             return
-        tls._received()
+        layer._received()
 
     def _read_end(self) -> None:
         """The peer has ended its side: the protocol says whether ours stays open."""
@@ -210,11 +181,6 @@ class SocketTransport(Endpoint):
                 self._fatal_error(error, "Fatal read error on socket transport")
                 return
             self._reading = True
-
-    def _stop_reading(self) -> None:
-        if self._reading:
-            self._reading = False
-            self._loop._poller.remove_reader(self._fd)
 
     def is_reading(self) -> bool:
         return not (self._closing or self._paused)
@@ -273,7 +239,7 @@ class SocketTransport(Endpoint):
         return True
 
     def _send_records(self, data: bytes) -> None:
-        """For TLS, which keeps what was written itself and asks for ``_size``: send now."""
+        """For a layer, which keeps what was written itself and asks for ``_size``: send now."""
         if not self._lost:
             self._out.append(data)
             self._size += len(data)
@@ -284,22 +250,18 @@ class SocketTransport(Endpoint):
         if not self._writing:
             if self._size >= WRITE_NOW or self._loop._thread_id is None:
                 self._flush(False)
-            elif not self._leaving:
-                self._leaving = True
-                self._loop._at_turn_end(self._flusher)
+            else:
+                self._flush_later()
         self._check_full()
 
     def _flush(self, outside: bool) -> None:
-        """Give the kernel what it takes, and wait for it with the rest.
-
-        ``outside`` says that the loop calls, not the protocol: its callbacks then need their context.
-        """
+        """Give the kernel what it takes, and wait for it with the rest."""
         if self._loop._inherited:
             # In a forked child: the parent sends what was written before, and would send it a second time.
             self._loop._refuse()
         while self._out and not self._lost:
             try:
-                sent = syscalls.send(self._sock, self._fd, self._out, self._offset)  # type: ignore[arg-type]
+                sent = syscalls.send(self._file, self._fd, self._out, self._offset)
             except OSError as error:
                 self._stop_writing()
                 self._drop_out()
@@ -312,14 +274,8 @@ class SocketTransport(Endpoint):
         if self._lost:
             return
         if self._out:
-            if not self._writing:
-                try:
-                    self._loop._poller.add_writer(self._fd, self._flusher)
-                except OSError as error:
-                    # As for reading: nobody would tell when the rest can leave.
-                    self._fatal_error(error, "Fatal write error on socket transport")
-                    return
-                self._writing = True
+            if not self._start_writing():
+                return
         else:
             self._stop_writing()
         self._check_drained(outside)
@@ -331,6 +287,10 @@ class SocketTransport(Endpoint):
                 self._room.set_result(None)
             elif self._eof and not self._sending_file:
                 self._shut_writing()
+        # Held here, as in _feed_layer.
+        layer = self._layer
+        if outside and layer is not None and not self._lost:
+            layer._flush(True)
 
     def _take_out(self, sent: int) -> bool:
         """Forget the first ``sent`` bytes. False when the kernel took less than it was offered."""
@@ -354,14 +314,9 @@ class SocketTransport(Endpoint):
         self._offset = 0
         self._size = 0
 
-    def _stop_writing(self) -> None:
-        if self._writing:
-            self._writing = False
-            self._loop._poller.remove_writer(self._fd)
-
     def _shut_writing(self) -> None:
         try:
-            self._sock.shutdown(socket.SHUT_WR)  # type: ignore[union-attr]
+            self._file.shutdown(socket.SHUT_WR)
         except OSError:
             # The peer was faster: reading will tell.
             pass
@@ -379,7 +334,8 @@ class SocketTransport(Endpoint):
         self._sending_file = True
         if self._out:
             self._flush(False)
-        return self._sock  # type: ignore[return-value]
+        sock: socket.socket = self._file
+        return sock
 
     def _room_for_file(self) -> Any:
         """A future that is done when all that was written has left and the kernel takes more, or with an exception if
@@ -447,61 +403,26 @@ class SocketTransport(Endpoint):
         self._lose(error)
 
     def _release(self) -> None:
-        sock, self._sock = self._sock, None
+        sock, self._file = self._file, None
         server, self._server = self._server, None
         fd, self._fd = self._fd, -1
-        self._protocol = None
-        self._tls = None
-        self._flusher._transport = None
+        self._layer = None
+        Endpoint._release(self)
         if server is not None:
             server._detach(self)
         if sock is not None:
             self._loop._free_descriptor(fd, self)  # type: ignore[attr-defined]
             sock.close()
 
-    def __del__(self) -> None:
-        if self._sock is not None:
-            if not self._loop._inherited:
-                warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self._release()
-
     # -- who it is ----------------------------------------------------------------------------------------------
+
+    @property
+    def _sock(self) -> socket.socket | None:
+        """The socket, under the name that asyncio's transports have for it."""
+        sock: socket.socket | None = self._file
+        return sock
 
     def set_protocol(self, protocol: Any) -> None:
         """Give what comes from now on to ``protocol``."""
-        self._protocol = protocol
-        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
-        self._tls = None
-
-    def __repr__(self) -> str:
-        words = [type(self).__name__]
-        if self._sock is None:
-            words.append("closed")
-        elif self._closing:
-            words.append("closing")
-        words.append(f"fd={self._fd}")
-        if self._sock is not None:
-            words.append("read=polling" if self._reading else "read=idle")
-            words.append(f"write=<{'polling' if self._writing else 'idle'}, bufsize={self._size}>")
-        return f"<{' '.join(words)}>"
-
-
-class Flusher(Runnable):
-    """Sends what a transport has kept: at the end of a turn, and when the kernel takes more."""
-
-    __slots__ = ("_transport",)
-
-    def __init__(self, transport: SocketTransport) -> None:
-        # None once the connection is over, though the turn or the poller may still hold this.
-        self._transport: SocketTransport | None = transport
-        self._is_task = False
-        self._queued = False
-
-    def _run(self) -> None:
-        transport = self._transport
-        if transport is not None:
-            transport._leaving = False
-            transport._flush(True)
-            tls = transport._tls  # held here, as in _read_records
-            if tls is not None:
-                tls._flush(True)
+        Endpoint.set_protocol(self, protocol)
+        self._layer = protocol if isinstance(protocol, Layer) else None
