@@ -205,9 +205,12 @@ class DatagramTransport(Watched):
             self._wait_for_room()
         if self._lost:
             return
-        self._check_drained(outside)
-        if self._closing and not self._out:
-            self._lose(None)
+        try:
+            self._check_drained(outside)
+        finally:
+            # After an interrupt, too: the loop may be run again, and nobody would come back to this.
+            if self._closing and not self._out:
+                self._lose(None)
 
     # -- ending -------------------------------------------------------------------------------------------------
 

@@ -310,9 +310,12 @@ class WritePipe(Pipe):
                 return
         else:
             self._stop_writing()
-        self._check_drained(outside)
-        if self._closing and not self._out:
-            self._end(None)
+        try:
+            self._check_drained(outside)
+        finally:
+            # After an interrupt, too: the loop may be run again, and nobody would come back to this.
+            if self._closing and not self._out:
+                self._end(None)
 
     def can_write_eof(self) -> bool:
         return True
@@ -332,10 +335,12 @@ class WritePipe(Pipe):
 
     def abort(self) -> None:
         """Drop what the kernel does not take at once and call ``connection_lost(None)``."""
-        if self._leaving and not self._writing:
-            # Written in this turn: without the wait for its end, it would have left.
-            self._flush(False)
-        self._force_close(None)
+        try:
+            if self._leaving and not self._writing:
+                # Written in this turn: without the wait for its end, it would have left.
+                self._flush(False)
+        finally:
+            self._force_close(None)
 
     def _force_close(self, error: BaseException | None) -> None:
         if not self._lost:

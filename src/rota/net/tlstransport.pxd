@@ -98,6 +98,8 @@ cdef class TlsTransport(Layer):
 
     cdef _say_goodbye(self)
 
+    cdef _all_said(self)
+
     @cython.locals(size=Py_ssize_t)
     cdef _drop_incoming(self)
 

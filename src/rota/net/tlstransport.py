@@ -472,15 +472,12 @@ class TlsTransport(Layer):
         self._size = self._plain
         if self._socket is not None:
             self._size += self._socket._size
-        self._check_drained(outside)
-        if self._state == CLOSING and self._goodbye and not self._out:
-            if self._peer_ended:
-                # Both have said goodbye. What is still beneath leaves first; the timer goes on.
-                self._state = CLOSED
-                self._beneath.close()
-            elif self._shutdown_timeout is None and not self._beneath.get_write_buffer_size():
-                # Nobody asked to wait for an answer, and RFC 8446 (6.1) does not.
-                self._linger(0)
+        try:
+            self._check_drained(outside)
+        finally:
+            # After an interrupt, too: the loop may be run again, and nobody would come back to this.
+            if self._state == CLOSING and self._goodbye and not self._out:
+                self._all_said()
 
     def _encrypt(self) -> None:
         """Make records of what was written, as long as the transport beneath can pass them on; the last of them are
@@ -580,10 +577,12 @@ class TlsTransport(Layer):
 
     def abort(self) -> None:
         """Drop what does not leave at once and call ``connection_lost(None)``."""
-        if self._leaving and (self._state == OPEN or self._state == CLOSING):
-            # Written in this turn: without the wait for its end, it would have left.
-            self._flush(False)
-        self._force_close(None)
+        try:
+            if self._leaving and (self._state == OPEN or self._state == CLOSING):
+                # Written in this turn: without the wait for its end, it would have left.
+                self._flush(False)
+        finally:
+            self._force_close(None)
 
     def _force_close(self, error: BaseException | None) -> None:
         self._state = CLOSED
@@ -619,6 +618,16 @@ class TlsTransport(Layer):
             self._fatal_error(error, "Fatal error on SSL protocol")
         else:
             self._peer_ended = True
+
+    def _all_said(self) -> None:
+        """Our close_notify was written, or there shall be none."""
+        if self._peer_ended:
+            # Both have said goodbye. What is still beneath leaves first; the timer goes on.
+            self._state = CLOSED
+            self._beneath.close()
+        elif self._shutdown_timeout is None and not self._beneath.get_write_buffer_size():
+            # Nobody asked to wait for an answer, and RFC 8446 (6.1) does not.
+            self._linger(0)
 
     def _drop_incoming(self) -> None:
         """We are closing: what still comes is nobody's, but the peer's close_notify may be behind it."""

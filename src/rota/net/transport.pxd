@@ -41,6 +41,8 @@ cdef class SocketTransport(Watched):
     @cython.locals(sent=Py_ssize_t, layer=Layer)
     cdef _flush(self, bint outside)
 
+    cdef _all_left(self)
+
     @cython.locals(count=Py_ssize_t, data=bytes)
     cdef bint _take_out(self, Py_ssize_t sent) except -1
 

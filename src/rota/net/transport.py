@@ -278,19 +278,26 @@ class SocketTransport(Watched):
                 return
         else:
             self._stop_writing()
-        self._check_drained(outside)
-        if not self._out:
-            if self._closing:
-                self._drop_room(None)
-                self._lose(None)
-            elif self._room is not None and not self._room.done():
-                self._room.set_result(None)
-            elif self._eof and not self._sending_file:
-                self._shut_writing()
+        try:
+            self._check_drained(outside)
+        finally:
+            # After an interrupt, too: the loop may be run again, and nobody would come back to this.
+            if not self._out:
+                self._all_left()
         # Held here, as in _feed_layer.
         layer = self._layer
         if outside and layer is not None and not self._lost:
             layer._flush(True)
+
+    def _all_left(self) -> None:
+        """Go on with what waited for that."""
+        if self._closing:
+            self._drop_room(None)
+            self._lose(None)
+        elif self._room is not None and not self._room.done():
+            self._room.set_result(None)
+        elif self._eof and not self._sending_file:
+            self._shut_writing()
 
     def _take_out(self, sent: int) -> bool:
         """Forget the first ``sent`` bytes. False when the kernel took less than it was offered."""
@@ -382,8 +389,10 @@ class SocketTransport(Watched):
 
     def abort(self) -> None:
         """Drop what the kernel does not take at once and call ``connection_lost(None)``."""
-        self._send_kept()
-        self._force_close(None)
+        try:
+            self._send_kept()
+        finally:
+            self._force_close(None)
 
     def _send_kept(self) -> None:
         """What was written in this turn would have left but for the wait for its end, and the connection would be over

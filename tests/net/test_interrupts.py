@@ -1,0 +1,130 @@
+"""KeyboardInterrupt out of a protocol leaves the loop, which may be run again: nothing is forgotten meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import os
+import socket
+
+import pytest
+
+from .conftest import ROTA
+from .recorder import Recorder, fill
+from .tls_peer import meet
+
+
+class Interrupted(Recorder):
+    """Ctrl-C comes while it is told that it may go on writing."""
+
+    def error_received(self, error):
+        self.events.append("error")
+
+    def resume_writing(self):
+        super().resume_writing()
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def over_socket(pair):
+    async def connect():
+        transport, protocol = await asyncio.get_running_loop().create_connection(Interrupted, sock=pair[0])
+        await fill(transport)
+        return transport, protocol, lambda: pair[1].recv(1 << 20)
+
+    return connect
+
+
+@pytest.fixture
+def over_tls(pair, server_context, client_context):
+    async def connect():
+        transport, protocol, peer = await meet(pair, Interrupted, server_context, client_context)
+        await fill(transport)
+        return transport, protocol, peer.read
+
+    return connect
+
+
+@pytest.fixture
+def over_pipe():
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+
+    async def connect():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.connect_write_pipe(Interrupted, io.FileIO(write, "wb"))
+        await fill(transport)
+        return transport, protocol, lambda: os.read(read, 1 << 20)
+
+    yield connect
+    os.close(read)
+
+
+@pytest.fixture
+def over_datagrams():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    theirs.setblocking(False)
+
+    async def connect():
+        transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(Interrupted, sock=ours)
+        while not transport.get_write_buffer_size():
+            transport.sendto(b"x")
+        return transport, protocol, lambda: theirs.recv(1 << 20)
+
+    yield connect
+    ours.close()
+    theirs.close()
+
+
+@pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("way", ["over_socket", "over_tls", "over_pipe", "over_datagrams"])
+def test_a_connection_that_closes_ends_after_an_interrupt(new_virtual_loop, request, way):
+    """Once the last bytes have left. asyncio forgets that it was about to close."""
+    connect = request.getfixturevalue(way)
+
+    async def read_until(lost, read):
+        while not lost.done():
+            with contextlib.suppress(BlockingIOError):
+                read()
+            await asyncio.sleep(0.01)
+
+    loop = new_virtual_loop()
+    try:
+        transport, protocol, read = loop.run_until_complete(connect())
+        transport.set_write_buffer_limits(high=0)
+        transport.close()
+        began = loop.time()
+        reading = loop.create_task(read_until(protocol.lost, read))
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(reading)
+        loop.run_until_complete(asyncio.wait_for(reading, 20))
+        assert protocol.lost.result() is None
+        assert protocol.events == ["made", "pause", "resume", "lost"]
+        assert loop.time() - began < 20
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("way", ["close", "abort"])
+def test_an_interrupt_out_of_the_last_words(new_virtual_loop, pair, way):
+    """What the turn has written leaves when the connection is closed, and that may be what lets the protocol go on."""
+    loop = new_virtual_loop()
+
+    async def connect():
+        return await loop.create_connection(Interrupted, sock=pair[0])
+
+    async def leave(transport):
+        transport.set_write_buffer_limits(high=0)
+        transport.write(b"last words")
+        getattr(transport, way)()
+
+    try:
+        transport, protocol = loop.run_until_complete(connect())
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(leave(transport))
+        assert loop.run_until_complete(asyncio.wait_for(protocol.lost, 5)) is None
+        assert pair[1].recv(100) == b"last words"
+    finally:
+        loop.close()
