@@ -344,6 +344,41 @@ def test_an_answer_arrives_though_the_layer_beneath_ends(run_real, pair, server_
 
 
 @pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("size", [100, 100_000])
+def test_what_was_written_arrives_though_a_full_layer_beneath_ends(run_real, pair, server_context, client_context, size):
+    """The outer layer is full, and takes nothing once its peer has ended it. asyncio comes to a standstill."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, outer = await meet(pair, Recorder, server_context, client_context)
+        inner = Inner(outer, server_context)
+        secured, _ = await asyncio.gather(
+            loop.start_tls(transport, protocol, client_context, server_hostname=NAME), inner.shake()
+        )
+        written = 0
+        while "pause" not in protocol.events:
+            secured.write(bytes(100_000))
+            written += 100_000
+            await turns(3)
+        secured.write(bytes(size))
+        written += size
+        outer.say_goodbye()
+        await until(lambda: "eof" in protocol.events)
+        found = 0
+
+        def over():
+            nonlocal found
+            found += len(inner.read(100_000))
+            return outer.goodbye or outer.eof
+
+        await until(over)
+        assert found == written
+        assert await protocol.lost is None
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
 @pytest.mark.parametrize("callback", ["data_received", "resume_writing"])
 def test_a_callback_takes_tls_away(run_real, pair, server_context, client_context, callback):
     """The protocol of the transport beneath is replaced while TLS hands something over, and nobody else has TLS.

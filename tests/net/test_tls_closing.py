@@ -14,6 +14,18 @@ from .recorder import HalfOpen, Recorder, troubles, turns, until
 from .tls_peer import meet
 
 
+class Fussy(Recorder, asyncio.BufferedProtocol):
+    """Closes as soon as it has ten bytes."""
+
+    def get_buffer(self, sizehint):
+        self.buffer = bytearray(10)
+        return self.buffer
+
+    def buffer_updated(self, size):
+        self.data += self.buffer[:size]
+        self.transport.close()
+
+
 async def let_go(pair, protocol, peer):
     """The peer closes, too."""
     peer.say_goodbye()
@@ -197,15 +209,6 @@ def test_close_while_reading_is_paused(run, pair, server_context, client_context
 @pytest.mark.parametrize("kind", ROTA)
 def test_close_in_the_middle_of_what_came(run, pair, server_context, client_context):
     """The protocol closes while more of the same packet waits, and the peer's goodbye behind it."""
-
-    class Fussy(Recorder, asyncio.BufferedProtocol):
-        def get_buffer(self, sizehint):
-            self.buffer = bytearray(10)
-            return self.buffer
-
-        def buffer_updated(self, size):
-            self.data += self.buffer[:size]
-            self.transport.close()
 
     async def main():
         loop = asyncio.get_running_loop()
@@ -423,6 +426,24 @@ def test_what_is_no_tls_ends_the_connection(run_real, pair, server_context, clie
         assert protocol.events == ["made", "data", "lost"]
         with pytest.raises(ssl.SSLError, match="ALERT"):
             peer.read()  # why
+        assert told == []
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_what_is_no_tls_behind_what_closed_the_connection(run_real, pair, server_context, client_context):
+    """The peer is told why, too, as long as our goodbye, after which nothing may come, was not written."""
+
+    async def main():
+        told = troubles()
+        _, protocol, peer = await meet(pair, Fussy, server_context, client_context)
+        peer.ssl.write(b"x" * 100)
+        pair[1].send(peer.outgoing.read() + b"GET / HTTP/1.0\r\n\r\n")
+        assert isinstance(await protocol.lost, ssl.SSLError)
+        assert protocol.data == b"x" * 10
+        with pytest.raises(ssl.SSLError, match="ALERT"):
+            peer.read()
         assert told == []
 
     run_real(main())

@@ -22,6 +22,7 @@ cdef object NAMES
 cdef class TlsTransport(Layer):
     cdef double _began
     cdef object _beneath
+    cdef bint _beneath_ends
     cdef bint _beneath_full
     cdef bint _delivering
     cdef Py_ssize_t _dropped
@@ -95,6 +96,8 @@ cdef class TlsTransport(Layer):
     cpdef _force_close(self, error)
 
     cpdef _fatal_error(self, error, message=*)
+
+    cdef _break_off(self, error)
 
     cdef _say_goodbye(self)
 

@@ -66,6 +66,7 @@ class TlsTransport(Layer):
     __slots__ = (
         "_began",
         "_beneath",
+        "_beneath_ends",
         "_beneath_full",
         "_delivering",
         "_dropped",
@@ -136,6 +137,7 @@ class TlsTransport(Layer):
         self._began = 0.0  # when the handshake did
         self._beneath: Any = None
         self._socket: SocketTransport | None = None  # the same, if it is rota's own
+        self._beneath_ends = False  # it takes what we give it now, and nothing later
         self._beneath_full = False  # it has asked us to wait
         self._out: list[bytes] = []  # written, not yet encrypted
         self._offset = 0  # bytes of the first of _out that are
@@ -191,6 +193,8 @@ class TlsTransport(Layer):
 
     def eof_received(self) -> bool:
         """No more records come. True if the transport beneath should wait for us to close it."""
+        # TLS beneath ends with its peer and takes nothing after this.
+        self._beneath_ends = self._beneath is None or not self._beneath.can_write_eof()
         if self._state == HANDSHAKING:
             self._handshake_failed(ConnectionResetError("The peer closed the connection during the SSL handshake"))
         elif self._state == OPEN:
@@ -200,10 +204,9 @@ class TlsTransport(Layer):
             self._deliver()
         elif self._state == CLOSING:
             self._peer_ended = True
-        if self._state == CLOSING:
-            # Now: TLS beneath ends with its peer and takes nothing after this.
+        if self._state == CLOSING or (self._state == OPEN and self._beneath_ends):
             self._flush(True)
-        return bool(self._beneath is not None and self._beneath.can_write_eof())
+        return not self._beneath_ends
 
     def pause_writing(self) -> None:
         """The transport beneath is full."""
@@ -395,9 +398,8 @@ class TlsTransport(Layer):
             # A signal broke in, and what OpenSSL had read is gone: better no connection than a hole in it.
             self._force_close(error)
             raise error
-        self._send_records()  # the alert that tells the peer why
         if error is not None:
-            self._fatal_error(error, "Fatal error on SSL protocol")
+            self._break_off(error)
 
     def _tell_end(self) -> None:
         """The peer has nothing more to say: tell the protocol, and close."""
@@ -515,8 +517,7 @@ class TlsTransport(Layer):
             self._force_close(error)
             raise
         except BaseException as error:
-            self._send_records()
-            self._fatal_error(error, "Fatal error on SSL protocol")
+            self._break_off(error)
         finally:
             del self._out[:count]
 
@@ -534,7 +535,8 @@ class TlsTransport(Layer):
     def _is_beneath_full(self) -> bool:
         if self._socket is not None and self._socket._size >= WRITE_NOW:
             return True
-        return self._beneath_full
+        # What it does not take before it ends would be lost: better all at once.
+        return self._beneath_full and not self._beneath_ends
 
     def _send_records(self) -> None:
         """Give the transport beneath what OpenSSL has made."""
@@ -604,6 +606,11 @@ class TlsTransport(Layer):
             self._report(error, message)
         self._force_close(error)
 
+    def _break_off(self, error: BaseException) -> None:
+        """TLS can't go on: send the alert that tells the peer why, and end."""
+        self._send_records()
+        self._fatal_error(error, "Fatal error on SSL protocol")
+
     def _say_goodbye(self) -> None:
         """Write our close_notify: nothing of ours comes after it."""
         # With data of the peer's in its way, OpenSSL would fail, and for good.
@@ -615,7 +622,7 @@ class TlsTransport(Layer):
         except SSLWantReadError:
             pass
         except ssl.SSLError as error:
-            self._fatal_error(error, "Fatal error on SSL protocol")
+            self._break_off(error)
         else:
             self._peer_ended = True
 
@@ -643,7 +650,7 @@ class TlsTransport(Layer):
         try:
             size = self._engine.drop()
         except ssl.SSLError as error:
-            self._fatal_error(error, "Fatal error on SSL protocol")
+            self._break_off(error)
             return -1
         if self._engine.ended:
             self._peer_ended = True
