@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterator
+import ssl
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from tests.clocks import VirtualClock, VirtualSelectorLoop, virtual_rota_loop
 
 import rota
 from rota.net.poller.selector import Selector
+
+from .recorder import Recorder
+from .tls_peer import NAME, Peer
 
 #: The names that run rota, for tests of what asyncio does not do, or does wrong.
 ROTA = ["rota", "rota on selectors"]
@@ -59,3 +63,28 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     yield ours, theirs
     ours.close()
     theirs.close()
+
+
+@pytest.fixture
+def meet(
+    pair: tuple[socket.socket, socket.socket], server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> Callable[..., Awaitable[tuple[Any, Any, Peer]]]:
+    """``transport, protocol, peer = await meet(factory, **options)``: a client of the loop with TLS, and its server in
+    the hands of the test.
+    """
+
+    async def meet(
+        factory: Callable[[], Any] = Recorder,
+        sockets: tuple[socket.socket, socket.socket] = pair,
+        server_context: ssl.SSLContext = server_context,
+        client_context: ssl.SSLContext = client_context,
+        **options: Any,
+    ) -> tuple[Any, Any, Peer]:
+        peer = Peer(sockets[1], server_context)
+        connecting = asyncio.get_running_loop().create_connection(
+            factory, sock=sockets[0], ssl=client_context, server_hostname=NAME, **options
+        )
+        (transport, protocol), _ = await asyncio.gather(connecting, peer.shake())
+        return transport, protocol, peer
+
+    return meet

@@ -78,6 +78,22 @@ async def fill(transport: asyncio.Transport) -> int:
     return transport.get_write_buffer_size()
 
 
+async def write_until_paused(transport: Any, protocol: Recorder) -> int:
+    """Write until the protocol is asked to wait; how many bytes that were."""
+    written = 0
+    while "pause" not in protocol.events:
+        transport.write(bytes(100_000))
+        written += 100_000
+        await turns(3)
+    return written
+
+
+async def abort(transport: Any, protocol: Recorder) -> None:
+    """End the connection at once, and wait for that."""
+    transport.abort()
+    await protocol.lost
+
+
 class Kept:
     """A protocol factory that keeps what it makes."""
 

@@ -12,7 +12,6 @@ import pytest
 
 from .conftest import ROTA
 from .recorder import Recorder, fill
-from .tls_peer import meet
 
 
 class Interrupted(Recorder):
@@ -37,9 +36,9 @@ def over_socket(pair):
 
 
 @pytest.fixture
-def over_tls(pair, server_context, client_context):
+def over_tls(meet):
     async def connect():
-        transport, protocol, peer = await meet(pair, Interrupted, server_context, client_context)
+        transport, protocol, peer = await meet(Interrupted)
         await fill(transport)
         return transport, protocol, peer.read
 

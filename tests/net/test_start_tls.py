@@ -12,8 +12,8 @@ import pytest
 import rota
 
 from .conftest import ROTA
-from .recorder import Recorder, fill, troubles, turns, until
-from .tls_peer import Peer, meet
+from .recorder import Recorder, fill, troubles, turns, until, write_until_paused
+from .tls_peer import Peer
 
 NAME = "server.test"
 
@@ -318,7 +318,7 @@ class Inner(Peer):
         self.incoming.write(self.outer.read(limit))
 
 
-def test_an_answer_arrives_though_the_layer_beneath_ends(run_real, pair, server_context, client_context):
+def test_an_answer_arrives_though_the_layer_beneath_ends(run_real, meet, server_context, client_context):
     """A question and the end of the outer layer come in one packet."""
 
     class Answering(Recorder):
@@ -328,7 +328,7 @@ def test_an_answer_arrives_though_the_layer_beneath_ends(run_real, pair, server_
 
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, outer = await meet(pair, Answering, server_context, client_context)
+        transport, protocol, outer = await meet(Answering)
         inner = Inner(outer, server_context)
         protocol.secured, _ = await asyncio.gather(
             loop.start_tls(transport, protocol, client_context, server_hostname=NAME), inner.shake()
@@ -345,21 +345,17 @@ def test_an_answer_arrives_though_the_layer_beneath_ends(run_real, pair, server_
 
 @pytest.mark.parametrize("kind", ROTA)
 @pytest.mark.parametrize("size", [100, 100_000])
-def test_what_was_written_arrives_though_a_full_layer_beneath_ends(run_real, pair, server_context, client_context, size):
+def test_what_was_written_arrives_though_a_full_layer_ends(run_real, meet, server_context, client_context, size):
     """The outer layer is full, and takes nothing once its peer has ended it. asyncio comes to a standstill."""
 
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, outer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, outer = await meet()
         inner = Inner(outer, server_context)
         secured, _ = await asyncio.gather(
             loop.start_tls(transport, protocol, client_context, server_hostname=NAME), inner.shake()
         )
-        written = 0
-        while "pause" not in protocol.events:
-            secured.write(bytes(100_000))
-            written += 100_000
-            await turns(3)
+        written = await write_until_paused(secured, protocol)
         secured.write(bytes(size))
         written += size
         outer.say_goodbye()

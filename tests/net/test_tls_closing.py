@@ -10,8 +10,7 @@ import struct
 import pytest
 
 from .conftest import ROTA
-from .recorder import HalfOpen, Recorder, troubles, turns, until
-from .tls_peer import meet
+from .recorder import HalfOpen, Recorder, troubles, turns, until, write_until_paused
 
 
 class Fussy(Recorder, asyncio.BufferedProtocol):
@@ -33,21 +32,14 @@ async def let_go(pair, protocol, peer):
     return await protocol.lost
 
 
-def test_what_was_written_arrives_before_the_goodbye(run_real, pair, server_context, client_context):
+def test_what_was_written_arrives_before_the_goodbye(run_real, meet, pair):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         transport.write(bytes(3_000_000))
         transport.write(b"last words")
         transport.close()
         transport.close()
-        found = bytearray()
-
-        def over():
-            found.extend(peer.read(50_000))
-            return peer.goodbye
-
-        await until(over)
-        assert found == bytes(3_000_000) + b"last words"
+        assert await peer.read_to_end() == bytes(3_000_000) + b"last words"
         assert not protocol.lost.done()
         assert await let_go(pair, protocol, peer) is None
         assert protocol.events.count("eof") <= 1  # asyncio tells of the end of what it reads, even so
@@ -56,14 +48,14 @@ def test_what_was_written_arrives_before_the_goodbye(run_real, pair, server_cont
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_nothing_comes_after_close(run, pair, server_context, client_context):
+def test_nothing_comes_after_close(run, meet, pair):
     """asyncio goes on giving the protocol what comes until its close_notify is written."""
 
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         peer.write(b"too late")
         transport.close()
-        await until(lambda: peer.read() == b"" and peer.goodbye)
+        assert await peer.read_to_end() == b""
         assert await let_go(pair, protocol, peer) is None
         assert protocol.events == ["made", "lost"]
 
@@ -71,12 +63,12 @@ def test_nothing_comes_after_close(run, pair, server_context, client_context):
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_who_goes_on_sending_is_cut_off_soon(run, pair, server_context, client_context):
+def test_who_goes_on_sending_is_cut_off_soon(run, meet):
     """asyncio breaks off with an SSLError, or goes on reading for 30 seconds."""
 
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         transport.close()
         began = loop.time()
         while not protocol.lost.done():
@@ -92,10 +84,10 @@ def test_who_goes_on_sending_is_cut_off_soon(run, pair, server_context, client_c
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_who_sends_without_end_is_cut_off_at_once(run, pair, server_context, client_context):
+def test_who_sends_without_end_is_cut_off_at_once(run, meet):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         transport.close()
         began = loop.time()
         sent = 0
@@ -118,10 +110,10 @@ def test_who_sends_without_end_is_cut_off_at_once(run, pair, server_context, cli
     run(main())
 
 
-def test_a_peer_that_does_not_answer_the_goodbye_is_given_up(run, pair, server_context, client_context):
+def test_a_peer_that_does_not_answer_the_goodbye_is_given_up(run, meet):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, _ = await meet(pair, Recorder, server_context, client_context, ssl_shutdown_timeout=5)
+        transport, protocol, _ = await meet(Recorder, ssl_shutdown_timeout=5)
         began = loop.time()
         transport.close()
         error = await protocol.lost
@@ -133,12 +125,12 @@ def test_a_peer_that_does_not_answer_the_goodbye_is_given_up(run, pair, server_c
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_who_did_not_ask_to_wait_for_the_goodbye_does_not_wait_long(run, pair, server_context, client_context):
+def test_who_did_not_ask_to_wait_for_the_goodbye_does_not_wait_long(run, meet):
     """asyncio waits for 30 seconds."""
 
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         transport.write(b"last words")
         began = loop.time()
         transport.close()
@@ -150,11 +142,11 @@ def test_who_did_not_ask_to_wait_for_the_goodbye_does_not_wait_long(run, pair, s
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_slow_is_not_dead(run, pair, server_context, client_context):
+def test_slow_is_not_dead(run, meet, pair):
     """asyncio drops what has not left when the shutdown timeout is over, however well it goes."""
 
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context, ssl_shutdown_timeout=5)
+        transport, protocol, peer = await meet(Recorder, ssl_shutdown_timeout=5)
         transport.write(bytes(5_000_000))
         transport.close()
         found = 0
@@ -169,10 +161,10 @@ def test_slow_is_not_dead(run, pair, server_context, client_context):
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_who_takes_nothing_is_given_up(run, pair, server_context, client_context):
+def test_who_takes_nothing_is_given_up(run, meet):
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, _ = await meet(pair, Recorder, server_context, client_context, ssl_shutdown_timeout=5)
+        transport, protocol, _ = await meet(Recorder, ssl_shutdown_timeout=5)
         transport.write(bytes(5_000_000))
         await turns()
         began = loop.time()
@@ -184,12 +176,12 @@ def test_who_takes_nothing_is_given_up(run, pair, server_context, client_context
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_close_while_reading_is_paused(run, pair, server_context, client_context):
+def test_close_while_reading_is_paused(run, meet):
     """What waits unread must not hide the peer's goodbye."""
 
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         began = loop.time()
         transport.pause_reading()
         peer.write(b"unread" * 1000)
@@ -207,12 +199,12 @@ def test_close_while_reading_is_paused(run, pair, server_context, client_context
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_close_in_the_middle_of_what_came(run, pair, server_context, client_context):
+def test_close_in_the_middle_of_what_came(run, meet):
     """The protocol closes while more of the same packet waits, and the peer's goodbye behind it."""
 
     async def main():
         loop = asyncio.get_running_loop()
-        transport, protocol, peer = await meet(pair, Fussy, server_context, client_context)
+        transport, protocol, peer = await meet(Fussy)
         began = loop.time()
         peer.ssl.write(b"x" * 100)
         peer.say_goodbye()
@@ -229,7 +221,7 @@ def test_close_in_the_middle_of_what_came(run, pair, server_context, client_cont
 
 @pytest.mark.parametrize("callback", ["connection_made", "data_received", "eof_received"])
 @pytest.mark.parametrize("way", ["close", "abort"])
-def test_a_callback_ends_the_connection(run_real, pair, server_context, client_context, callback, way):
+def test_a_callback_ends_the_connection(run_real, meet, pair, callback, way):
     class Leaver(Recorder):
         def leave(self):
             getattr(self.transport, way)()
@@ -242,11 +234,11 @@ def test_a_callback_ends_the_connection(run_real, pair, server_context, client_c
 
     async def main():
         told = troubles()
-        _, protocol, peer = await meet(pair, Leaver, server_context, client_context)
+        _, protocol, peer = await meet(Leaver)
         if callback != "connection_made":
             peer.ssl.write(b"hello")
             peer.say_goodbye()
-        await until(lambda: peer.read() == b"" and (peer.goodbye or peer.eof))
+        assert await peer.read_to_end() == b""
         pair[1].shutdown(socket.SHUT_WR)
         assert await protocol.lost is None
         assert protocol.events[0] == "made"
@@ -256,9 +248,9 @@ def test_a_callback_ends_the_connection(run_real, pair, server_context, client_c
     run_real(main())
 
 
-def test_the_end_of_what_the_peer_says_is_told_once(run_real, pair, server_context, client_context):
+def test_the_end_of_what_the_peer_says_is_told_once(run_real, meet):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         peer.write(b"that is all")
         peer.say_goodbye()
         assert await protocol.lost is None
@@ -271,39 +263,27 @@ def test_the_end_of_what_the_peer_says_is_told_once(run_real, pair, server_conte
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_what_was_written_arrives_though_the_peer_has_said_goodbye(run_real, pair, server_context, client_context):
+def test_what_was_written_arrives_though_the_peer_has_said_goodbye(run_real, meet):
     """asyncio comes to a standstill: it neither sends the rest nor ends."""
 
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
-        written = 0
-        while "pause" not in protocol.events:
-            transport.write(bytes(100_000))
-            written += 100_000
-            await turns(3)
+        transport, protocol, peer = await meet()
+        written = await write_until_paused(transport, protocol)
         peer.say_goodbye()
-        found = 0
-
-        def over():
-            nonlocal found
-            found += len(peer.read(50_000))
-            return peer.goodbye or peer.eof
-
-        await until(over)
-        assert found == written
+        assert len(await peer.read_to_end()) == written
         assert peer.goodbye
         assert await protocol.lost is None
 
     run_real(main())
 
 
-def test_an_answer_to_the_end_arrives(run_real, pair, server_context, client_context):
+def test_an_answer_to_the_end_arrives(run_real, meet):
     class Polite(Recorder):
         def eof_received(self):
             self.transport.write(b"good night")
 
     async def main():
-        _, protocol, peer = await meet(pair, Polite, server_context, client_context)
+        _, protocol, peer = await meet(Polite)
         peer.say_goodbye()
         assert await protocol.lost is None
         assert peer.read() == b"good night"
@@ -312,9 +292,9 @@ def test_an_answer_to_the_end_arrives(run_real, pair, server_context, client_con
     run_real(main())
 
 
-def test_half_a_connection_cannot_be_kept(run_real, pair, server_context, client_context, caplog):
+def test_half_a_connection_cannot_be_kept(run_real, meet, caplog):
     async def main():
-        transport, protocol, peer = await meet(pair, HalfOpen, server_context, client_context)
+        transport, protocol, peer = await meet(HalfOpen)
         assert not transport.can_write_eof()
         with pytest.raises(NotImplementedError):
             transport.write_eof()
@@ -326,9 +306,9 @@ def test_half_a_connection_cannot_be_kept(run_real, pair, server_context, client
 
 
 @pytest.mark.parametrize("cut", [1, 5, 20])
-def test_an_end_in_the_middle_of_a_record(run_real, pair, server_context, client_context, cut):
+def test_an_end_in_the_middle_of_a_record(run_real, meet, pair, cut):
     async def main():
-        _, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        _, protocol, peer = await meet()
         peer.write(b"whole")
         peer.ssl.write(b"a record that never arrives whole")
         peer.send(cut)
@@ -340,11 +320,11 @@ def test_an_end_in_the_middle_of_a_record(run_real, pair, server_context, client
     run_real(main())
 
 
-def test_who_ends_without_a_word_hears_none(run_real, pair, server_context, client_context):
+def test_who_ends_without_a_word_hears_none(run_real, meet, pair):
     """Such a peer may have left TLS, and would take a close_notify for data."""
 
     async def main():
-        _, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        _, protocol, peer = await meet()
         pair[1].shutdown(socket.SHUT_WR)
         assert await protocol.lost is None
         assert peer.read() == b""
@@ -355,27 +335,15 @@ def test_who_ends_without_a_word_hears_none(run_real, pair, server_context, clie
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_who_ends_without_a_word_gets_all_that_was_written(run_real, pair, server_context, client_context):
+def test_who_ends_without_a_word_gets_all_that_was_written(run_real, meet, pair):
     """More than the socket and the records before it hold. asyncio comes to a standstill."""
 
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
-        written = 0
-        while "pause" not in protocol.events:
-            transport.write(bytes(100_000))
-            written += 100_000
-            await turns(3)
+        transport, protocol, peer = await meet()
+        written = await write_until_paused(transport, protocol)
         pair[1].shutdown(socket.SHUT_WR)
         await until(lambda: "eof" in protocol.events)
-        found = 0
-
-        def over():
-            nonlocal found
-            found += len(peer.read(50_000))
-            return peer.eof
-
-        await until(over)
-        assert found == written
+        assert len(await peer.read_to_end()) == written
         assert not peer.goodbye
         assert await protocol.lost is None
 
@@ -383,9 +351,9 @@ def test_who_ends_without_a_word_gets_all_that_was_written(run_real, pair, serve
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_a_peer_that_does_not_stay_for_our_goodbye_is_no_error(run_real, pair, server_context, client_context):
+def test_a_peer_that_does_not_stay_for_our_goodbye_is_no_error(run_real, meet, pair):
     async def main():
-        _, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        _, protocol, peer = await meet()
         peer.say_goodbye()
         pair[1].close()
         assert await protocol.lost is None
@@ -394,7 +362,7 @@ def test_a_peer_that_does_not_stay_for_our_goodbye_is_no_error(run_real, pair, s
     run_real(main())
 
 
-def test_a_reset_is_an_error(run_real, server_context, client_context):
+def test_a_reset_is_an_error(run_real, meet):
     async def main():
         told = troubles()
         with socket.create_server(("127.0.0.1", 0)) as listening:
@@ -403,7 +371,7 @@ def test_a_reset_is_an_error(run_real, server_context, client_context):
         ours.setblocking(False)
         theirs.setblocking(False)
         with theirs:
-            _, protocol, _ = await meet((ours, theirs), Recorder, server_context, client_context)
+            _, protocol, _ = await meet(sockets=(ours, theirs))
             theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         assert isinstance(await protocol.lost, ConnectionResetError)
         assert told == []
@@ -412,12 +380,12 @@ def test_a_reset_is_an_error(run_real, server_context, client_context):
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_what_is_no_tls_ends_the_connection(run_real, pair, server_context, client_context):
+def test_what_is_no_tls_ends_the_connection(run_real, meet, pair):
     """What came whole before it is handed over; asyncio loses it."""
 
     async def main():
         told = troubles()
-        _, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        _, protocol, peer = await meet()
         peer.ssl.write(b"whole")
         pair[1].send(peer.outgoing.read() + b"GET / HTTP/1.0\r\n\r\n")
         error = await protocol.lost
@@ -432,12 +400,12 @@ def test_what_is_no_tls_ends_the_connection(run_real, pair, server_context, clie
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_what_is_no_tls_behind_what_closed_the_connection(run_real, pair, server_context, client_context):
+def test_what_is_no_tls_behind_what_closed_the_connection(run_real, meet, pair):
     """The peer is told why, too, as long as our goodbye, after which nothing may come, was not written."""
 
     async def main():
         told = troubles()
-        _, protocol, peer = await meet(pair, Fussy, server_context, client_context)
+        _, protocol, peer = await meet(Fussy)
         peer.ssl.write(b"x" * 100)
         pair[1].send(peer.outgoing.read() + b"GET / HTTP/1.0\r\n\r\n")
         assert isinstance(await protocol.lost, ssl.SSLError)
@@ -449,15 +417,15 @@ def test_what_is_no_tls_behind_what_closed_the_connection(run_real, pair, server
     run_real(main())
 
 
-def test_writing_to_what_is_closed(run_real, pair, server_context, client_context, caplog):
+def test_writing_to_what_is_closed(run_real, meet, pair, caplog):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         transport.close()
         for _ in range(10):
             transport.write(b"lost")
         with pytest.raises(TypeError, match="expecting a bytes-like instance, got str"):
             transport.write("text")
-        await until(lambda: peer.read() == b"" and peer.goodbye)
+        assert await peer.read_to_end() == b""
         assert await let_go(pair, protocol, peer) is None
         assert "SSL connection is closed" in caplog.text
 
@@ -465,11 +433,11 @@ def test_writing_to_what_is_closed(run_real, pair, server_context, client_contex
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_what_a_turn_writes_before_abort_leaves(run_real, pair, server_context, client_context):
+def test_what_a_turn_writes_before_abort_leaves(run_real, meet):
     """As without TLS: what asyncio sends at once, rota keeps for the end of the turn."""
 
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         transport.write(b"last words")
         transport.abort()
         assert await protocol.lost is None
@@ -479,9 +447,9 @@ def test_what_a_turn_writes_before_abort_leaves(run_real, pair, server_context, 
     run_real(main())
 
 
-def test_what_a_turn_writes_before_close_and_abort_leaves(run_real, pair, server_context, client_context):
+def test_what_a_turn_writes_before_close_and_abort_leaves(run_real, meet):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         transport.write(b"last words")
         transport.close()
         transport.abort()

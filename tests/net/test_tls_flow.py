@@ -8,8 +8,8 @@ import asyncio
 import pytest
 
 from .conftest import ROTA
-from .recorder import Recorder, fill, troubles, turns, until
-from .tls_peer import NAME, Peer, meet
+from .recorder import Recorder, abort, fill, troubles, turns, until, write_until_paused
+from .tls_peer import NAME, Peer
 
 
 class Reader(Recorder, asyncio.BufferedProtocol):
@@ -35,9 +35,9 @@ class Reader(Recorder, asyncio.BufferedProtocol):
 # -- reading ----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_comes_while_reading_is_paused(run_real, pair, server_context, client_context):
+def test_nothing_comes_while_reading_is_paused(run_real, meet):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         assert transport.is_reading()
         transport.pause_reading()
         transport.pause_reading()
@@ -52,13 +52,12 @@ def test_nothing_comes_while_reading_is_paused(run_real, pair, server_context, c
         await until(lambda: protocol.data == b"one")
         peer.write(b"two")
         await until(lambda: protocol.data == b"onetwo")
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
 
     run_real(main())
 
 
-def test_what_is_decrypted_needs_no_word_from_the_socket(run_real, pair, server_context, client_context):
+def test_what_is_decrypted_needs_no_word_from_the_socket(run_real, meet):
     """A record is larger than the protocol's memory, and it pauses after each piece."""
 
     class Stepwise(Reader):
@@ -72,7 +71,7 @@ def test_what_is_decrypted_needs_no_word_from_the_socket(run_real, pair, server_
             self.inside = False
 
     async def main():
-        transport, protocol, peer = await meet(pair, Stepwise, server_context, client_context)
+        transport, protocol, peer = await meet(Stepwise)
         peer.ssl.write(b"a" * 250)
         peer.ssl.write(b"b" * 50)
         peer.send()
@@ -82,13 +81,12 @@ def test_what_is_decrypted_needs_no_word_from_the_socket(run_real, pair, server_
                 assert protocol.pieces[count - 1][:50] == expected[:50]
             transport.resume_reading()
         assert b"".join(protocol.pieces) == b"a" * 250 + b"b" * 50
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
 
     run_real(main())
 
 
-def test_resuming_inside_a_callback_does_not_call_it_again(run_real, pair, server_context, client_context):
+def test_resuming_inside_a_callback_does_not_call_it_again(run_real, meet):
     class Restless(Reader):
         inside = False
 
@@ -102,19 +100,18 @@ def test_resuming_inside_a_callback_does_not_call_it_again(run_real, pair, serve
 
     async def main():
         told = troubles()
-        transport, protocol, peer = await meet(pair, Restless, server_context, client_context)
+        transport, protocol, peer = await meet(Restless)
         peer.write(bytes(20_000))
         await until(lambda: sum(map(len, protocol.pieces)) == 20_000)
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
         assert told == []
 
     run_real(main())
 
 
-def test_the_end_waits_while_reading_is_paused(run_real, pair, server_context, client_context):
+def test_the_end_waits_while_reading_is_paused(run_real, meet):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         transport.pause_reading()
         peer.write(b"that is all")
         peer.say_goodbye()
@@ -129,9 +126,9 @@ def test_the_end_waits_while_reading_is_paused(run_real, pair, server_context, c
 
 
 @pytest.mark.parametrize("size", [1, 7, 333])
-def test_records_that_come_in_pieces(run_real, pair, server_context, client_context, size):
+def test_records_that_come_in_pieces(run_real, meet, size):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         data = bytes(range(256)) * 3
         for begin in range(0, len(data), 100):
             peer.ssl.write(data[begin : begin + 100])
@@ -141,8 +138,7 @@ def test_records_that_come_in_pieces(run_real, pair, server_context, client_cont
             await turns(2)
         await until(lambda: len(protocol.data) == len(data))
         assert protocol.data == data
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
 
     run_real(main())
 
@@ -160,7 +156,7 @@ def test_records_that_come_in_pieces(run_real, pair, server_context, client_cont
     ],
     ids=["bytearray", "memoryview", "integers"],
 )
-def test_whatever_memory_a_protocol_gives(run_real, pair, server_context, client_context, memory):
+def test_whatever_memory_a_protocol_gives(run_real, meet, memory):
     """asyncio slices what it is given: of a bytearray that is a copy, and what is read into it is lost."""
 
     class Own(Reader):
@@ -168,21 +164,20 @@ def test_whatever_memory_a_protocol_gives(run_real, pair, server_context, client
             return memory(1000)
 
     async def main():
-        transport, protocol, peer = await meet(pair, Own, server_context, client_context)
+        transport, protocol, peer = await meet(Own)
         data = bytes(range(256)) * 20
         for begin in range(0, len(data), 300):
             peer.ssl.write(data[begin : begin + 300])
         peer.send()
         await until(lambda: sum(map(len, protocol.pieces)) == len(data))
         assert b"".join(protocol.pieces) == data
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
 
     run_real(main())
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_a_protocol_may_resize_its_memory_once_it_is_told(run_real, pair, server_context, client_context):
+def test_a_protocol_may_resize_its_memory_once_it_is_told(run_real, meet):
     class Resizing(Reader):
         def get_buffer(self, sizehint):
             self.buffer = bytearray(50)
@@ -194,22 +189,21 @@ def test_a_protocol_may_resize_its_memory_once_it_is_told(run_real, pair, server
 
     async def main():
         told = troubles()
-        transport, protocol, peer = await meet(pair, Resizing, server_context, client_context)
+        transport, protocol, peer = await meet(Resizing)
         peer.ssl.write(b"x" * 30)
         peer.ssl.write(b"y" * 70)
         peer.send()
         await until(lambda: sum(map(len, protocol.pieces)) == 100)
         assert b"".join(protocol.pieces) == b"x" * 30 + b"y" * 70
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
         assert told == []
 
     run_real(main())
 
 
-def test_protocols_take_turns(run_real, pair, server_context, client_context):
+def test_protocols_take_turns(run_real, meet):
     async def main():
-        transport, first, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, first, peer = await meet()
         peer.write(b"first")
         await until(lambda: first.data == b"first")
         second = Reader()
@@ -222,8 +216,7 @@ def test_protocols_take_turns(run_real, pair, server_context, client_context):
         transport.set_protocol(third)
         peer.write(b"third")
         await until(lambda: third.data == b"third")
-        transport.abort()
-        await third.lost
+        await abort(transport, third)
         assert first.data == b"first"
 
     run_real(main())
@@ -233,11 +226,11 @@ def test_protocols_take_turns(run_real, pair, server_context, client_context):
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_the_writes_of_a_turn_share_a_record(run_real, pair, server_context, client_context):
+def test_the_writes_of_a_turn_share_a_record(run_real, meet):
     """asyncio makes a record and a packet of each."""
 
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         peer.read()
         del peer.records[:]
         transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
@@ -247,65 +240,45 @@ def test_the_writes_of_a_turn_share_a_record(run_real, pair, server_context, cli
         transport.write(bytes(10_000))
         transport.write(bytes(10_000))
         transport.write(bytes(6_384))
-        found = bytearray()
-
-        def all_there():
-            found.extend(peer.read())
-            return len(found) == 26_384
-
-        await until(all_there)
+        assert len(await peer.read_exactly(26_384)) == 26_384
         assert len(peer.records) == 3
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
 
     run_real(main())
 
 
 @pytest.mark.parametrize("sizes", [[1], [16_384], [16_385], [65_536], [1, 16_383], [70_000, 5, 70_000], [0, 3, 0]])
-def test_all_that_is_written_arrives_in_order(run_real, pair, server_context, client_context, sizes):
+def test_all_that_is_written_arrives_in_order(run_real, meet, sizes):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         expected = bytearray()
         for number, size in enumerate(sizes):
             data = bytes([number + 1]) * size
             transport.write(data)
             expected += data
-        found = bytearray()
-
-        def all_there():
-            found.extend(peer.read())
-            return len(found) >= len(expected)
-
-        await until(all_there)
-        assert found == expected
-        transport.abort()
-        await protocol.lost
+        assert await peer.read_exactly(len(expected)) == expected
+        await abort(transport, protocol)
 
     run_real(main())
 
 
-def test_a_buffer_that_changes_after_write(run_real, pair, server_context, client_context):
+def test_a_buffer_that_changes_after_write(run_real, meet):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         buffer = bytearray(b"before")
         transport.write(buffer)
         buffer[:] = b"after!"
         await until(lambda: peer.read() == b"before")
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
 
     run_real(main())
 
 
-def test_the_protocol_is_paused_and_resumed(run_real, pair, server_context, client_context):
+def test_the_protocol_is_paused_and_resumed(run_real, meet):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         assert transport.get_write_buffer_limits() == (128 * 1024, 512 * 1024)
-        written = 0
-        while "pause" not in protocol.events:
-            transport.write(bytes(100_000))
-            written += 100_000
-            await turns(3)
+        written = await write_until_paused(transport, protocol)
         assert transport.get_write_buffer_size() >= 512 * 1024
         found = 0
         while "resume" not in protocol.events:
@@ -317,18 +290,17 @@ def test_the_protocol_is_paused_and_resumed(run_real, pair, server_context, clie
             await turns(3)
         assert found == written
         assert protocol.events == ["made", "pause", "resume"]
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
 
     run_real(main())
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_with_marks_of_nothing_all_must_have_left(run_real, pair, server_context, client_context):
+def test_with_marks_of_nothing_all_must_have_left(run_real, meet):
     """asyncio forgets what the transport beneath keeps."""
 
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         await fill(transport)
         transport.set_write_buffer_limits(0)
         assert transport.get_write_buffer_limits() == (0, 0)
@@ -343,14 +315,13 @@ def test_with_marks_of_nothing_all_must_have_left(run_real, pair, server_context
         assert transport.get_write_buffer_limits() == (128 * 1024, 512 * 1024)
         with pytest.raises(ValueError, match="must be >= low"):
             transport.set_write_buffer_limits(1, 2)
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
 
     run_real(main())
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_writing_out_of_the_callbacks_of_writing(run_real, pair, server_context, client_context):
+def test_writing_out_of_the_callbacks_of_writing(run_real, meet):
     """Each pause and resume writes: the order holds, and nothing breaks. asyncio comes to a standstill here."""
 
     class Talker(Recorder):
@@ -365,20 +336,12 @@ def test_writing_out_of_the_callbacks_of_writing(run_real, pair, server_context,
 
     async def main():
         told = troubles()
-        transport, protocol, peer = await meet(pair, Talker, server_context, client_context)
+        transport, protocol, peer = await meet(Talker)
         transport.write(b"w" * 1_000_000)
         expected = b"w" * 1_000_000 + b"p" * 100_000 + (b"r" * 600_000 + b"p" * 100_000) * 3
-        found = bytearray()
-
-        def all_there():
-            found.extend(peer.read(100_000))
-            return len(found) >= len(expected)
-
-        await until(all_there)
-        assert found == expected
+        assert await peer.read_exactly(len(expected), 100_000) == expected
         assert protocol.events == ["made", *["pause", "resume"] * 4]
-        transport.abort()
-        await protocol.lost
+        await abort(transport, protocol)
         assert told == []
 
     run_real(main())
@@ -419,8 +382,7 @@ def test_tls_begins_while_writing_is_paused(run_real, pair, server_context, clie
         secured.write(b"secret")
         await until(lambda: peer.read() == b"secret")
         assert protocol.events == ["made", "pause", "resume"]
-        secured.abort()
-        await protocol.lost
+        await abort(secured, protocol)
 
     run_real(main())
 
@@ -446,7 +408,6 @@ def test_tls_begins_in_the_turn_of_the_last_clear_words(run_real, pair, server_c
         secured = await loop.start_tls(transport, protocol, client_context, server_hostname=NAME)
         assert protocol.events == ["made", "pause", "resume"]
         await answering
-        secured.abort()
-        await protocol.lost
+        await abort(secured, protocol)
 
     run_real(main())

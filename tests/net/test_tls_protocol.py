@@ -14,7 +14,7 @@ import rota
 
 from .conftest import ROTA
 from .recorder import Recorder, troubles, turns, until
-from .tls_peer import NAME, Peer, meet
+from .tls_peer import NAME, Peer
 
 who: contextvars.ContextVar[str] = contextvars.ContextVar("who", default="nobody")
 
@@ -57,12 +57,12 @@ class Witness(Recorder):
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_every_callback_sees_who_made_the_connection(run_real, pair, server_context, client_context):
+def test_every_callback_sees_who_made_the_connection(run_real, meet):
     """asyncio gives the context of whoever resumed the reading or registered the socket last."""
 
     async def main():
         who.set("maker")
-        transport, protocol, peer = await meet(pair, Witness, server_context, client_context)
+        transport, protocol, peer = await meet(Witness)
         who.set("somebody else")
         peer.write(b"pause")
         await until(lambda: protocol.data == b"pause")
@@ -91,10 +91,10 @@ def test_every_callback_sees_who_made_the_connection(run_real, pair, server_cont
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_the_context_when_time_is_over(run, pair, server_context, client_context):
+def test_the_context_when_time_is_over(run, meet):
     async def main():
         who.set("maker")
-        transport, protocol, _ = await meet(pair, Witness, server_context, client_context, ssl_shutdown_timeout=3)
+        transport, protocol, _ = await meet(Witness, ssl_shutdown_timeout=3)
         who.set("somebody else")
         transport.close()
         assert isinstance(await protocol.lost, TimeoutError)
@@ -104,13 +104,13 @@ def test_the_context_when_time_is_over(run, pair, server_context, client_context
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_tls_inside_tls_keeps_the_contexts_apart(run_real, pair, server_context, client_context):
+def test_tls_inside_tls_keeps_the_contexts_apart(run_real, meet, server_context, client_context):
     """asyncio has one context for all of them."""
 
     async def main():
         loop = asyncio.get_running_loop()
         who.set("outer")
-        outer, protocol, peer = await meet(pair, Witness, server_context, client_context)
+        outer, protocol, peer = await meet(Witness)
         who.set("inner")
         starting = asyncio.ensure_future(loop.start_tls(outer, protocol, client_context, server_hostname=NAME))
         inner = Peer(PeerSocket(peer), server_context)
@@ -195,7 +195,7 @@ def test_a_callback_that_fails_costs_its_connection(run_real, pair, server_conte
 
 
 @pytest.mark.parametrize("callback", ["pause_writing", "resume_writing", "connection_lost"])
-def test_a_callback_whose_failing_harms_nobody(run_real, pair, server_context, client_context, callback):
+def test_a_callback_whose_failing_harms_nobody(run_real, meet, callback):
     class Failing(Recorder):
         pass
 
@@ -207,7 +207,7 @@ def test_a_callback_whose_failing_harms_nobody(run_real, pair, server_context, c
 
     async def main():
         told = troubles()
-        transport, protocol, peer = await meet(pair, Failing, server_context, client_context)
+        transport, protocol, peer = await meet(Failing)
         while "pause" not in protocol.events:
             transport.write(bytes(500_000))
             await turns(2)
@@ -228,7 +228,7 @@ def test_a_callback_whose_failing_harms_nobody(run_real, pair, server_context, c
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_memory_without_room_costs_the_connection(run_real, pair, server_context, client_context):
+def test_memory_without_room_costs_the_connection(run_real, meet):
     """asyncio reads nothing into it, and calls that the end of the stream."""
 
     class Roomless(Recorder, asyncio.BufferedProtocol):
@@ -237,7 +237,7 @@ def test_memory_without_room_costs_the_connection(run_real, pair, server_context
 
     async def main():
         told = troubles()
-        _, protocol, peer = await meet(pair, Roomless, server_context, client_context)
+        _, protocol, peer = await meet(Roomless)
         peer.write(b"hello")
         error = await protocol.lost
         assert isinstance(error, RuntimeError)
@@ -249,7 +249,7 @@ def test_memory_without_room_costs_the_connection(run_real, pair, server_context
 
 @pytest.mark.parametrize("kind", ROTA)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_leaves_and_the_rest_comes_later(new_loop, pair, server_context, client_context, error):
+def test_an_interrupt_leaves_and_the_rest_comes_later(new_loop, meet, error):
     """asyncio keeps the rest until the peer says something more."""
 
     class Interrupted(Recorder, asyncio.BufferedProtocol):
@@ -267,7 +267,7 @@ def test_an_interrupt_leaves_and_the_rest_comes_later(new_loop, pair, server_con
 
     loop = new_loop()
     try:
-        transport, protocol, peer = loop.run_until_complete(meet(pair, Interrupted, server_context, client_context))
+        transport, protocol, peer = loop.run_until_complete(meet(Interrupted))
         peer.write(b"x" * 100)
         with pytest.raises(error):
             loop.run_until_complete(asyncio.sleep(5))
@@ -349,9 +349,9 @@ def test_connections_leave_nothing_even_without_a_collector(run_real, server_con
     run_real(main())
 
 
-def test_what_is_known_stays_known(run_real, pair, server_context, client_context):
+def test_what_is_known_stays_known(run_real, meet, client_context):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server_context, client_context)
+        transport, protocol, peer = await meet()
         transport.abort()
         await protocol.lost
         assert transport.get_extra_info("sslcontext") is client_context

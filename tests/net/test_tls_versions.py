@@ -11,7 +11,7 @@ import pytest
 
 from .conftest import ROTA
 from .recorder import Recorder, troubles, turns, until
-from .tls_peer import NAME, Peer, meet
+from .tls_peer import NAME, Peer
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
@@ -34,9 +34,11 @@ def client(authority):
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
-def test_both_versions_go_both_ways(run_real, pair, authority, version):
+def test_both_versions_go_both_ways(run_real, meet, authority, version):
     async def main():
-        transport, protocol, peer = await meet(pair, Recorder, server(authority, version), client(authority))
+        transport, protocol, peer = await meet(
+            server_context=server(authority, version), client_context=client(authority)
+        )
         assert transport.get_extra_info("ssl_object").version() == version.name.replace("_", ".")
         transport.write(bytes(100_000))
         found = 0

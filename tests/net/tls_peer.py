@@ -99,6 +99,24 @@ class Peer:
             self.goodbye = True
         return bytes(found)
 
+    async def read_to_end(self, step: int = 50_000) -> bytes:
+        """All that the other end says until it says goodbye or ends, ``step`` bytes of the connection in a turn."""
+        found = bytearray()
+        async with asyncio.timeout(5):
+            while not (self.goodbye or self.eof):
+                found += self.read(step)
+                await asyncio.sleep(0)
+        return bytes(found)
+
+    async def read_exactly(self, size: int, step: int = 1 << 20) -> bytes:
+        """The next ``size`` bytes, or more if they have come."""
+        found = bytearray()
+        async with asyncio.timeout(5):
+            while len(found) < size:
+                found += self.read(step)
+                await asyncio.sleep(0)
+        return bytes(found)
+
     def write(self, data: bytes) -> None:
         self.ssl.write(data)
         self.send()
@@ -108,13 +126,3 @@ class Peer:
         with contextlib.suppress(ssl.SSLWantReadError):
             self.ssl.unwrap()
         self.send()
-
-
-async def meet(pair, factory, server_context, client_context, **options):
-    """``(transport, protocol, peer)``: a client of the loop, and its server in the hands of the test."""
-    peer = Peer(pair[1], server_context)
-    connecting = asyncio.get_running_loop().create_connection(
-        factory, sock=pair[0], ssl=client_context, server_hostname=NAME, **options
-    )
-    (transport, protocol), _ = await asyncio.gather(connecting, peer.shake())
-    return transport, protocol, peer
