@@ -344,6 +344,23 @@ def test_an_answer_arrives_though_the_layer_beneath_ends(run_real, meet, server_
 
 
 @pytest.mark.parametrize("kind", ROTA)
+def test_an_alert_leaves_through_the_layer_beneath(run_real, meet, server_context, client_context):
+    """asyncio's does not leave."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, outer = await meet()
+        inner = Inner(outer, server_context)
+        await asyncio.gather(loop.start_tls(transport, protocol, client_context, server_hostname=NAME), inner.shake())
+        outer.write(b"GET / HTTP/1.0\r\n\r\n")
+        assert isinstance(await protocol.lost, ssl.SSLError)
+        with pytest.raises(ssl.SSLError, match="ALERT"):
+            inner.read()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
 @pytest.mark.parametrize("size", [100, 100_000])
 def test_what_was_written_arrives_though_a_full_layer_ends(run_real, meet, server_context, client_context, size):
     """The outer layer is full, and takes nothing once its peer has ended it. asyncio comes to a standstill."""

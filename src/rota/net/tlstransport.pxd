@@ -99,6 +99,9 @@ cdef class TlsTransport(Layer):
 
     cdef _break_off(self, error)
 
+    @cython.locals(layer=TlsTransport)
+    cdef _send_alert(self)
+
     cdef _say_goodbye(self)
 
     cdef _all_said(self)

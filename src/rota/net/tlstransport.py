@@ -255,7 +255,7 @@ class TlsTransport(Layer):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._send_records()  # the alert that tells the peer why
+            self._send_alert()
             self._handshake_failed(error)
         else:
             self._handshake_done()
@@ -607,9 +607,18 @@ class TlsTransport(Layer):
         self._force_close(error)
 
     def _break_off(self, error: BaseException) -> None:
-        """TLS can't go on: send the alert that tells the peer why, and end."""
-        self._send_records()
+        """TLS can't go on."""
+        self._send_alert()
         self._fatal_error(error, "Fatal error on SSL protocol")
+
+    def _send_alert(self) -> None:
+        """Send what tells the peer why TLS can't go on: through all TLS beneath, too, which is closed next."""
+        self._send_records()
+        beneath = self._beneath
+        while type(beneath) is TlsTransport:
+            layer: TlsTransport = beneath
+            layer._flush(False)
+            beneath = layer._beneath
 
     def _say_goodbye(self) -> None:
         """Write our close_notify: nothing of ours comes after it."""
