@@ -108,7 +108,9 @@ def test_a_connection_that_closes_ends_after_an_interrupt(new_virtual_loop, requ
 @pytest.mark.parametrize("kind", ROTA)
 @pytest.mark.parametrize("way", ["close", "abort"])
 def test_an_interrupt_out_of_the_last_words(new_virtual_loop, pair, way):
-    """What the turn has written leaves when the connection is closed, and that may be what lets the protocol go on."""
+    """What the turn has written leaves when the connection is closed, and that may be what lets the protocol go on.
+    asyncio has sent it before.
+    """
     loop = new_virtual_loop()
 
     async def connect():
