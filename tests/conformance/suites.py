@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tarfile
@@ -213,7 +214,7 @@ Fails on rota and passes on asyncio: {verdict}
 How: each suite runs from its project's sdist against the released package, unchanged, on each loop. The loop stands
 where asyncio hands out its own (`tests/conformance/inside/disguise.py`), so nothing of a test knows of it. A test that
 fails on rota and passes on asyncio is run again alone on both. What fails on uvloop alone is left as it is found: some
-suites ask for what it does not have.
+suites ask for what it does not have, and CPython's read attributes that are private to asyncio's loop; rota's has those.
 
 CPython's are the tests of `test.test_asyncio`, on rota with its Task, Future, streams, `gather` and `sleep` in place of
 asyncio's. Each test that is excluded, by its name or a pattern, has its reason in `tests/conformance/exclusions.toml`
@@ -231,6 +232,8 @@ def main() -> int:
     parser.add_argument("--loop", action="append", choices=COLUMNS, help="this loop only (may be repeated)")
     parser.add_argument("--afresh", action="store_true", help="run asyncio and uvloop though their outcomes are kept")
     options = parser.parse_args()
+    # Ignored in the background of a shell, and by children then; CPython's tests send it to themselves.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     ran: list[tuple[Suite, dict[str, Outcome]]] = []
     broken: dict[str, str] = {}
     for suite in suites(options.suite):

@@ -220,3 +220,31 @@ def test_a_subclass_is_a_future_like_any_other(loop, library):
 
     assert loop.run_until_complete(main()) == 3
     assert repr(future) == "<Named finished result=3>"
+
+
+def test_the_traceback_with_which_an_exception_came_is_shown_once(loop):
+    """Whoever asks again sees where it is raised to him, and not to those before him."""
+
+    def fail():
+        raise ValueError("mine")
+
+    def frames(ask):
+        with pytest.raises(ValueError, match="mine") as caught:
+            ask()
+        return [entry.name for entry in caught.traceback if entry.path.name == "test_future_contract.py"]
+
+    async def wait(future):
+        await future
+
+    future = loop.create_future()
+    try:
+        fail()
+    except ValueError as error:
+        future.set_exception(error)
+    where = frames(future.result)
+    assert where[-1] == "fail"
+    again = frames(future.result)
+    assert "fail" not in again
+    assert frames(future.result) == again
+    for _ in range(2):
+        assert frames(lambda: loop.run_until_complete(wait(future)))[-1] == "wait"

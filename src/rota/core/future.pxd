@@ -52,6 +52,8 @@ cdef class Future(Runnable):
 
     cpdef _make_cancelled_error(self)
 
+    cdef _raised(self)
+
     cdef object _trouble(self)
 
     cdef _report_unretrieved(self)

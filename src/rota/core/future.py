@@ -236,7 +236,7 @@ class Future(Runnable):
             self._unretrieved = False
             if self._exception is not None:
                 try:
-                    raise self._exception.with_traceback(self._exception_tb)
+                    raise self._raised()
                 finally:
                     # Uncompiled, the exception holds this frame, which would hold the exception.
                     del self
@@ -274,8 +274,17 @@ class Future(Runnable):
             return self._make_cancelled_error()
         if self._exception is not None:
             self._unretrieved = False
-            return self._exception.with_traceback(self._exception_tb)
+            return self._raised()
         return None
+
+    def _raised(self) -> BaseException:
+        """The exception to raise: the first time with the traceback with which it came. Whoever asks again, as each of
+        several waiters does, would else see where it was raised before, in others; asyncio's C has it so.
+        """
+        error: Any = self._exception
+        error = error.with_traceback(self._exception_tb)
+        self._exception_tb = None
+        return error  # type: ignore[no-any-return]
 
     # -- names that libraries and asyncio's own helpers read -----------------------------------------------------
 
