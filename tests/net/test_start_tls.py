@@ -344,6 +344,45 @@ def test_an_answer_arrives_though_the_layer_beneath_ends(run_real, meet, server_
 
 
 @pytest.mark.parametrize("kind", ROTA)
+def test_what_is_unread_outlives_the_layer_beneath(run_real, meet, server_context, client_context):
+    """Ten bytes are read at a time, and reading is paused and resumed again and again, while the outer layer knows its
+    end from the first packet on. asyncio drops what is unread.
+    """
+
+    class Hesitant(Recorder, asyncio.BufferedProtocol):
+        secured = None
+
+        def get_buffer(self, sizehint):
+            self.buffer = bytearray(10)
+            return self.buffer
+
+        def buffer_updated(self, size):
+            self.data_received(self.buffer[:size])
+            loop = asyncio.get_running_loop()
+            loop.call_soon(self.secured.resume_reading)
+            self.secured.pause_reading()
+            self.secured.resume_reading()
+            loop.call_soon(self.secured.resume_reading)
+            self.secured.pause_reading()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol, outer = await meet(Hesitant)
+        inner = Inner(outer, server_context)
+        protocol.secured, _ = await asyncio.gather(
+            loop.start_tls(transport, protocol, client_context, server_hostname=NAME), inner.shake()
+        )
+        inner.ssl.write(bytes(1000))
+        outer.ssl.write(inner.outgoing.read())
+        outer.say_goodbye()
+        await protocol.lost
+        assert len(protocol.data) == 1000
+        assert protocol.events == ["made", "data", "eof", "lost"]
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
 def test_an_alert_leaves_through_the_layer_beneath(run_real, meet, server_context, client_context):
     """asyncio's does not leave."""
 

@@ -325,16 +325,19 @@ class TlsTransport(Layer):
         if self._paused and not self._closing:
             self._paused = False
             self._deliver_later()
-            if self._beneath is not None:
-                self._beneath.resume_reading()
 
     def _deliver_later(self) -> None:
         if not self._queued:
             self._loop._ready.push(self)
 
     def _run(self) -> None:
-        """Reading was resumed: what came before that needs no word from the socket."""
+        """Reading was resumed: what came before that needs no word from the socket.
+
+        It is read further only then. TLS beneath that had read its end, too, would close while some is left here.
+        """
         self._received()
+        if not (self._paused or self._closing) and self._beneath is not None:
+            self._beneath.resume_reading()
 
     def _deliver(self) -> None:
         """Give the protocol what has come, until it pauses us, closes us, or there is no more."""
@@ -569,7 +572,7 @@ class TlsTransport(Layer):
             return
         self._state = CLOSING
         self._closing = True
-        if self._paused and not self._peer_ended:
+        if not self._peer_ended:
             self._beneath.resume_reading()
         self._await_progress()
         if self._loop._thread_id is None:
