@@ -12,6 +12,8 @@ import pytest
 
 from .conftest import ROTA
 from .recorder import Recorder, fill
+from .test_start_tls import Inner
+from .tls_peer import NAME
 
 
 class Interrupted(Recorder):
@@ -127,5 +129,51 @@ def test_an_interrupt_out_of_the_last_words(new_virtual_loop, pair, way):
             loop.run_until_complete(leave(transport))
         assert loop.run_until_complete(asyncio.wait_for(protocol.lost, 5)) is None
         assert pair[1].recv(100) == b"last words"
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("way", ["socket", "tls", "tls without goodbye", "tls in tls"])
+def test_an_interrupt_out_of_the_end(new_loop, meet, pair, server_context, client_context, way):
+    """The end is told once, and the connection closes: nobody has said that it shall stay open. What was written
+    leaves. asyncio tells the end again, each time that the loop is run.
+    """
+
+    class Interrupted(Recorder):
+        def eof_received(self):
+            super().eof_received()
+            self.transport.write(b"last words")
+            if self.events.count("eof") == 1:
+                raise KeyboardInterrupt
+
+    def end_side():
+        pair[1].shutdown(socket.SHUT_WR)
+
+    async def connect():
+        loop = asyncio.get_running_loop()
+        if way == "socket":
+            _, protocol = await loop.create_connection(Interrupted, sock=pair[0])
+            return protocol, lambda: pair[1].recv(100), end_side
+        transport, protocol, peer = await meet(Interrupted)
+        if way == "tls without goodbye":
+            return protocol, peer.read, end_side
+        if way == "tls":
+            return protocol, peer.read, peer.say_goodbye
+        inner = Inner(peer, server_context)
+        protocol.transport, _ = await asyncio.gather(
+            loop.start_tls(transport, protocol, client_context, server_hostname=NAME), inner.shake()
+        )
+        return protocol, inner.read, peer.say_goodbye
+
+    loop = new_loop()
+    try:
+        protocol, read, end = loop.run_until_complete(connect())
+        end()
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(asyncio.wait_for(protocol.lost, 5))
+        assert loop.run_until_complete(asyncio.wait_for(protocol.lost, 5)) is None
+        assert protocol.events == ["made", "eof", "lost"]
+        assert read() == b"last words"
     finally:
         loop.close()

@@ -195,17 +195,20 @@ class TlsTransport(Layer):
         """No more records come. True if the transport beneath should wait for us to close it."""
         # TLS beneath ends with its peer and takes nothing after this.
         self._beneath_ends = self._beneath is None or not self._beneath.can_write_eof()
-        if self._state == HANDSHAKING:
-            self._handshake_failed(ConnectionResetError("The peer closed the connection during the SSL handshake"))
-        elif self._state == OPEN:
-            self._peer_ended = True
-            # Who ends without a close_notify takes ours for data: there are such programs, and asyncio sends none.
-            self._goodbye = True
-            self._deliver()
-        elif self._state == CLOSING:
-            self._peer_ended = True
-        if self._state == CLOSING or (self._state == OPEN and self._beneath_ends):
-            self._flush(True)
+        try:
+            if self._state == HANDSHAKING:
+                self._handshake_failed(ConnectionResetError("The peer closed the connection during the SSL handshake"))
+            elif self._state == OPEN:
+                self._peer_ended = True
+                # Who ends without a close_notify takes ours for data: there are such programs, and asyncio sends none.
+                self._goodbye = True
+                self._deliver()
+            elif self._state == CLOSING:
+                self._peer_ended = True
+        finally:
+            # After an interrupt, too: what is beneath ends now.
+            if self._state == CLOSING or (self._state == OPEN and self._beneath_ends):
+                self._flush(True)
         return not self._beneath_ends
 
     def pause_writing(self) -> None:
@@ -407,15 +410,15 @@ class TlsTransport(Layer):
     def _tell_end(self) -> None:
         """The peer has nothing more to say: tell the protocol, and close."""
         try:
-            keep_open = native.call(self._context, self._protocol.eof_received, ())
+            if native.call(self._context, self._protocol.eof_received, ()):
+                logger.warning("returning true from eof_received() has no effect when using ssl")
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
             self._fatal_error(error, "Error calling eof_received()")
-            return
-        if keep_open:
-            logger.warning("returning true from eof_received() has no effect when using ssl")
-        self.close()
+        finally:
+            # After an interrupt, too: the loop may be run again, and nobody would come back to this.
+            self.close()
 
     # -- writing ------------------------------------------------------------------------------------------------
 

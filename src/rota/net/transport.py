@@ -159,18 +159,20 @@ class SocketTransport(Watched):
     def _read_end(self) -> None:
         """The peer has ended its side: the protocol says whether ours stays open."""
         self._ended = True
+        # After an interrupt, too, this is over: the loop may be run again. TLS closes us when its last words have left.
+        keep_open = self._layer is not None
         try:
             keep_open = native.call(self._context, self._protocol.eof_received, ())
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
             self._fatal_error(error, "Fatal error: protocol.eof_received() call failed.")
-            return
-        if keep_open:
-            # The kernel would go on telling of the end at every turn.
-            self._stop_reading()
-        else:
-            self.close()
+        finally:
+            if keep_open:
+                # The kernel would go on telling of the end at every turn.
+                self._stop_reading()
+            else:
+                self.close()
 
     def _start_reading(self) -> None:
         if not (self._reading or self._closing or self._paused or self._ended):
