@@ -12,8 +12,7 @@ import pytest
 
 from .conftest import ROTA
 from .recorder import Recorder, fill
-from .test_start_tls import Inner
-from .tls_peer import NAME
+from .tls_peer import NAME, Inner
 
 
 class Interrupted(Recorder):

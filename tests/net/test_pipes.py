@@ -14,9 +14,9 @@ import tty
 import pytest
 
 import rota
-from rota.net.poller import new_poller
 
 from .conftest import ROTA
+from .full import Full
 from .recorder import Recorder, troubles, turns, until
 
 
@@ -313,19 +313,6 @@ def test_a_pipe_that_outlives_its_loop_is_open(new_loop, ends):
     assert "open" in repr(transport)
     del transport, _
     gc.collect()
-
-
-class Full:
-    """A poller that watches nothing new once it is ``full``, as a kernel that has run out of room."""
-
-    def __init__(self):
-        self.poller = new_poller()
-        self.full = False
-
-    def __getattr__(self, name):
-        if self.full and name.startswith("add_"):
-            raise OSError(errno.ENOSPC, "No room for one more to watch")
-        return getattr(self.poller, name)
 
 
 @pytest.mark.parametrize("size", [1 << 17, 1 << 15])

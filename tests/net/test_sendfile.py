@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 import os
 import socket
@@ -11,7 +12,10 @@ import threading
 
 import pytest
 
+import rota
+
 from .conftest import ROTA
+from .full import Full
 from .recorder import HalfOpen, Recorder, fill, read_all, troubles, turns, until
 
 DATA = os.urandom(1 << 16) * 64  # 4 MiB: more than the kernel takes at once
@@ -309,6 +313,29 @@ def test_we_go_while_a_full_buffer_waits(run_real, pair, file, end):
         assert file.tell() == 0
 
     run_real(main())
+
+
+@pytest.mark.parametrize("written", [b"", b"before"])
+def test_what_cannot_be_watched_for_room_is_lost(pair, file, written):
+    """On asyncio the caller gets the kernel's error, and the connection goes on."""
+    poller = Full()
+
+    async def main():
+        transport, protocol = await connect(pair[0])
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                pair[0].send(bytes(1 << 16))
+        poller.full = True
+        transport.write(written)
+        with pytest.raises(ConnectionError) as raised:
+            await asyncio.get_running_loop().sendfile(transport, file)
+        assert str(raised.value) == "the connection was closed while a file was being sent"
+        assert transport.is_closing()
+        assert (await protocol.lost).errno == errno.ENOSPC
+        assert protocol.events == ["made", "lost"]
+
+    with asyncio.Runner(loop_factory=lambda: rota.Loop(poller=poller)) as runner:
+        runner.run(main())
 
 
 def test_cancelled_in_the_middle(run_real, pair, file):

@@ -13,9 +13,7 @@ import rota
 
 from .conftest import ROTA
 from .recorder import Recorder, fill, troubles, turns, until, write_until_paused
-from .tls_peer import Peer
-
-NAME = "server.test"
+from .tls_peer import NAME, Inner, Peer
 
 
 async def two_ends(loop, pair):
@@ -301,21 +299,6 @@ def test_closing_deep_down_loses_nothing(run_real, pair, server_context, client_
         assert [protocol.lost.result() for protocol in protocols] == [None, None]
 
     run_real(main())
-
-
-class Inner(Peer):
-    """TLS inside the TLS of ``outer``: what it says leaves with the next that ``outer`` says."""
-
-    def __init__(self, outer, context):
-        super().__init__(None, context)
-        self.outer = outer
-
-    def send(self, limit=None):
-        self.outer.ssl.write(self.outgoing.read() or b"")
-        self.outer.send()
-
-    def receive(self, limit=1 << 20):
-        self.incoming.write(self.outer.read(limit))
 
 
 def test_an_answer_arrives_though_the_layer_beneath_ends(run_real, meet, server_context, client_context):

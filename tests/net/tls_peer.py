@@ -126,3 +126,18 @@ class Peer:
         with contextlib.suppress(ssl.SSLWantReadError):
             self.ssl.unwrap()
         self.send()
+
+
+class Inner(Peer):
+    """TLS inside the TLS of ``outer``: what it says leaves with the next that ``outer`` says."""
+
+    def __init__(self, outer: Peer, context: ssl.SSLContext) -> None:
+        super().__init__(outer.sock, context)
+        self.outer = outer
+
+    def send(self, limit: int | None = None) -> None:
+        self.outer.ssl.write(self.outgoing.read() or b"")
+        self.outer.send()
+
+    def receive(self, limit: int = 1 << 20) -> None:
+        self.incoming.write(self.outer.read(limit))

@@ -99,7 +99,7 @@ class Sendfile(SocketCalls):
         resume = transport.is_reading()
         transport.pause_reading()
         try:
-            if transport.get_write_buffer_size():
+            if transport.get_write_buffer_size() or transport.is_closing():
                 await room()
             return await send_blocks(sock, room, file, offset, count)
         finally:

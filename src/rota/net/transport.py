@@ -353,9 +353,8 @@ class SocketTransport(Watched):
         self._room = self._loop.create_future()
         if self._closing:
             self._drop_room(None)
-        elif not self._writing:
-            self._loop._poller.add_writer(self._fd, self._flusher)
-            self._writing = True
+        else:
+            self._start_writing()
         return self._room
 
     def _drop_room(self, error: BaseException | None) -> None:
