@@ -10,12 +10,17 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from .lifecycle import Lifecycle
 
-open_loops: weakref.WeakSet[Lifecycle] = weakref.WeakSet()
+class Inherited(Protocol):
+    """What a child has by the fork."""
+
+    def _leave_to_parent(self) -> None:
+        """Do nothing more in this process."""
+
+
+open_loops: weakref.WeakSet[Inherited] = weakref.WeakSet()
 
 
 def leave_all_to_parent() -> None:
