@@ -12,6 +12,8 @@ import multiprocessing
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -306,6 +308,54 @@ def test_a_child_that_comes_back_to_the_turn_leaves_it(run_real, leave, caplog):
     assert ran == ["next"]
     assert child_said.startswith("[] RuntimeError: This event loop belongs to the parent process"), child_said
     assert "destroyed" not in child_said
+
+
+LEAVING = """
+import asyncio, os, sys, rota
+
+async def wait():
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        print("ended in", "parent" if os.getpid() == parent else "child", flush=True)
+
+async def generate():
+    try:
+        yield
+    finally:
+        await asyncio.sleep(0)
+
+async def main():
+    tasks = [asyncio.create_task(wait()), asyncio.Task(wait())]
+    generator = generate()
+    await anext(generator)
+    await asyncio.sleep(0)
+    child = os.fork()
+    if child == 0:
+        sys.exit(3)
+    print("child left with", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+parent = os.getpid()
+if sys.argv[1] == "run":
+    rota.run(main())
+else:
+    with asyncio.Runner(loop_factory=rota.new_event_loop) as runner:
+        if sys.argv[1] == "Runner":
+            runner.run(main())
+        else:
+            runner.get_loop().run_until_complete(main())
+"""
+
+
+@pytest.mark.parametrize("way", ["run", "Runner", "loop"])
+def test_a_child_may_leave_by_exit(way):
+    """Without a word, and with nothing done to the parent's tasks: asyncio cancels and runs them in the child."""
+    command = [sys.executable, "-W", "always", "-c", LEAVING, way]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LONGEST)
+    assert found.stderr == ""
+    assert found.stdout.splitlines() == ["child left with 3", "ended in parent", "ended in parent"]
+    assert found.returncode == 0
 
 
 @pytest.mark.parametrize("kind", ["rota"])

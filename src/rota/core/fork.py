@@ -8,6 +8,7 @@ one. The child may make a loop of its own at once.
 
 from __future__ import annotations
 
+import functools
 import os
 import weakref
 from typing import Protocol
@@ -23,12 +24,16 @@ class Inherited(Protocol):
 open_loops: weakref.WeakSet[Inherited] = weakref.WeakSet()
 
 
-def leave_all_to_parent() -> None:
-    """In the child."""
+def leave_all_to_parent(kept: list[Inherited]) -> None:
+    """In the child. The loops are ``kept``, with all that waits on them, since a task that is dropped runs its last
+    lines.
+    """
     for loop in list(open_loops):
         open_loops.discard(loop)
         loop._leave_to_parent()
+        kept.append(loop)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=leave_all_to_parent)
+    # The list is nobody else's, so that it outlives all modules when the child exits.
+    os.register_at_fork(after_in_child=functools.partial(leave_all_to_parent, []))

@@ -62,6 +62,8 @@ class Lifecycle(LoopCore):
 
     def run_until_complete(self, future: Awaitable[Result]) -> Result:
         """Run until ``future``, or a task made of the coroutine, is done; returns or raises what it brings."""
+        if self._inherited and asyncio.isfuture(future) and future.done():
+            return future.result()  # type: ignore[no-any-return]  # no turn is needed for that
         self._check_may_run()
         made_here = not asyncio.isfuture(future)
         task: Any = asyncio.ensure_future(future, loop=self)  # type: ignore[call-overload]
@@ -72,7 +74,7 @@ class Lifecycle(LoopCore):
         try:
             self.run_forever()
         except BaseException:
-            if made_here and task.done() and not task.cancelled():
+            if (made_here or self._inherited) and task.done() and not task.cancelled():
                 # What was raised is the task's own interrupt: it has been retrieved by leaving here.
                 task.exception()
             raise
@@ -141,9 +143,14 @@ class Lifecycle(LoopCore):
         if running is self:
             events._set_running_loop(None)
         self._leave_core_to_parent()
-        registry.keep_quiet(self)
+        self._tasks_of_parent = registry.disown(self)
         self._poller.close()
         self._waker.close()
+        # What asyncio.Runner runs as it closes, when the child leaves by sys.exit: there is nothing to do here.
+        done = self.create_future()
+        done.set_result(None)
+        for name in ("shutdown_asyncgens", "shutdown_default_executor"):
+            setattr(self, name, lambda *_: done)
 
     def __del__(self) -> None:
         # A loop whose construction failed has nothing to close.

@@ -63,8 +63,15 @@ def abandon(loop: Any) -> None:
             strike(task)
 
 
-def keep_quiet(loop: Any) -> None:
-    """Let the unfinished tasks of ``loop`` end unheard: they go on in the process from which this one was forked."""
-    for task in list(unfinished):
-        if task._loop is loop:
-            task._log_destroy_pending = False
+def disown(loop: Any) -> set[Any]:
+    """In a forked child: the unfinished tasks of ``loop`` are the parent's. Nobody here finds them any more, to cancel
+    them above all, and they end unheard; returns them, to be kept.
+    """
+    found = asyncio.all_tasks(loop)
+    for task in found:
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        unfinished.discard(task)
+        if not UNFINISHED_IS_BOOK:
+            strike(task)
+        tasks._unregister_task(task)  # one of asyncio's own
+    return found

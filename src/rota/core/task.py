@@ -198,10 +198,14 @@ class Task(Future):
             self._cancelled_exc = error
             # No message: it may be that of an earlier request, which the coroutine has swallowed.
             Future.cancel(self, None)
+        elif isinstance(error, (KeyboardInterrupt, SystemExit)):
+            try:
+                self._fail(error)
+            finally:
+                # A forked child leaves, too, though its parent's loop refuses to tell whoever waits for this.
+                raise error
         else:
             self._fail(error)
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise error
 
     def _await_foreign(self, outcome: Any) -> None:
         """Wait for a future of another kind, or throw into the coroutine why that can't be done."""
