@@ -130,6 +130,8 @@ def settle(future: asyncio.Future[Any], call: concurrent.futures.Future[Any]) ->
         future.set_exception(stop_iteration_error(error))
     elif type(error) is concurrent.futures.CancelledError:
         future.set_exception(asyncio.CancelledError(*error.args).with_traceback(error.__traceback__))
+    elif type(error) is concurrent.futures.InvalidStateError:
+        future.set_exception(asyncio.InvalidStateError(*error.args).with_traceback(error.__traceback__))
     else:
         future.set_exception(error)
 

@@ -32,6 +32,19 @@ def test_what_a_function_raises_is_raised_where_it_is_awaited(run_real):
     run_real(main())
 
 
+@pytest.mark.parametrize("name", ["CancelledError", "InvalidStateError", "TimeoutError"])
+def test_the_exceptions_of_threads_are_told_as_asyncios(run_real, name):
+    def fail():
+        raise getattr(concurrent.futures, name)("in a thread")
+
+    async def main():
+        with pytest.raises(getattr(asyncio, name)) as raised:
+            await asyncio.get_running_loop().run_in_executor(None, fail)
+        assert raised.value.args == ("in a thread",)
+
+    run_real(main())
+
+
 def test_to_thread_takes_keywords(run_real):
     async def main():
         return await asyncio.to_thread(dict, [("a", 1)], b=2)
