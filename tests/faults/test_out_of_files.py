@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import resource
 import socket
@@ -12,7 +13,9 @@ from collections.abc import Iterator
 import pytest
 from tests.net.recorder import Kept, Recorder, troubles, until
 
+import rota
 from rota import limits
+from rota.net.poller.selector import Selector
 
 
 @contextlib.contextmanager
@@ -124,3 +127,40 @@ def test_no_file_for_a_new_epoll_set_is_no_end_of_the_loop(run_real):
         return heard
 
     assert run_real(main()) == ["goes on"]
+
+
+def test_a_server_that_cannot_be_watched_again_recovers(monkeypatch):
+    """It was out of files and looked away; then the kernel has no room to watch it. asyncio's is deaf after that."""
+
+    class Full(Selector):
+        refusals = 0
+
+        def add_reader(self, fd, runnable):
+            if self.refusals:
+                self.refusals -= 1
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().add_reader(fd, runnable)
+
+    async def main():
+        told = troubles()
+        kept = Kept(Recorder)
+        server = await asyncio.get_running_loop().create_server(kept, "127.0.0.1", 0)
+        with no_more_files(), client:
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(server.sockets[0].getsockname())
+            await until(lambda: told)
+            poller.refusals = 3
+            await until(lambda: not poller.refusals)
+            assert kept.protocols == []
+        await until(kept.made)
+        assert [trouble["message"] for trouble in told] == ["socket.accept() out of system resource"]
+        await kept.protocols[0].lost
+        server.close()
+        await server.wait_closed()
+
+    monkeypatch.setattr(limits, "ACCEPT_RETRY_DELAY", 0.001)
+    poller = Full()
+    client = socket.socket()
+    with asyncio.Runner(loop_factory=lambda: rota.Loop(poller=poller)) as runner:
+        runner.run(main())

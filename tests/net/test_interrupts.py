@@ -11,7 +11,7 @@ import socket
 import pytest
 
 from .conftest import ROTA
-from .recorder import Recorder, fill
+from .recorder import Recorder, fill, until
 from .tls_peer import NAME, Inner
 
 
@@ -176,3 +176,87 @@ def test_an_interrupt_out_of_the_end(new_loop, meet, pair, server_context, clien
         assert read() == b"last words"
     finally:
         loop.close()
+
+
+def end_after_interrupt(loop, main):
+    """What ``main`` returns, when the loop is run again after the interrupt that leaves it."""
+
+    async def rest():
+        async with asyncio.timeout(5):
+            return await task
+
+    try:
+        task = loop.create_task(main)
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+        return loop.run_until_complete(rest())
+    finally:
+        loop.close()
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_file_that_cannot_be_watched_is_read_on_after_an_interrupt(new_loop):
+    """asyncio reads nothing of it at all."""
+
+    class InterruptedReader(Recorder):
+        def data_received(self, data):
+            super().data_received(data)
+            if len(self.data) == len(data):
+                raise KeyboardInterrupt
+
+    async def main():
+        zeros = open("/dev/zero", "rb", 0)  # noqa: SIM115
+        pipe, protocol = await asyncio.get_running_loop().connect_read_pipe(InterruptedReader, zeros)
+        size = len(protocol.data)
+        await until(lambda: len(protocol.data) > size)
+        pipe.close()
+        return await protocol.lost
+
+    assert end_after_interrupt(new_loop(), main()) is None
+
+
+class TlsInterrupted(Recorder):
+    """Ctrl-C comes while it is told of ``what``; a greeting comes with the end of the handshake."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.what = what
+
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        self.break_in("made")
+
+    def eof_received(self):
+        super().eof_received()
+        self.break_in("eof")
+
+    def break_in(self, what):
+        if what == self.what:
+            raise KeyboardInterrupt
+
+
+class Greeter(Recorder):
+    def connection_made(self, transport):
+        super().connection_made(transport)
+        transport.write(b"hello")
+
+
+@pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("what", ["made", "eof"])
+def test_an_interrupt_out_of_a_tls_callback(new_loop, pair, server_context, client_context, what):
+    """The connection goes on where it was. asyncio's never finishes ``create_connection``, and after the peer's
+    close_notify it stays open.
+    """
+
+    async def connect():
+        loop = asyncio.get_running_loop()
+        made_here = loop.create_connection(
+            lambda: TlsInterrupted(what), sock=pair[0], ssl=client_context, server_hostname="server.test"
+        )
+        made_there = loop.connect_accepted_socket(Greeter, pair[1], ssl=server_context, ssl_shutdown_timeout=60)
+        (_, ours), (_, theirs) = await asyncio.gather(made_here, made_there)
+        await until(lambda: ours.data == b"hello")
+        theirs.transport.close()
+        return await ours.lost, await theirs.lost
+
+    assert end_after_interrupt(new_loop(), connect()) == (None, None)

@@ -183,7 +183,11 @@ class Server(asyncio.AbstractServer):
 
     def _listen_again(self, sock: socket.socket) -> None:
         if self._sockets is not None and sock in self._sockets and sock.fileno() >= 0:
-            self._listen(sock)
+            try:
+                self._listen(sock)
+            except OSError as error:
+                # No room for one more to watch, now.
+                self._accept_later(sock, error)
 
     def _look_away(self, sock: socket.socket) -> None:
         """Be told no more of who connects to ``sock``."""

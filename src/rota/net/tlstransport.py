@@ -277,6 +277,9 @@ class TlsTransport(Layer):
             try:
                 native.call_method(self._context, self._protocol, "connection_made", self)
             except (SystemExit, KeyboardInterrupt):
+                # The loop may be run again.
+                self._tell_waiter(None)
+                self._deliver_later()
                 raise
             except BaseException as error:
                 self._fatal_error(error, "Fatal error: protocol.connection_made() call failed.")
