@@ -116,12 +116,15 @@ class ReadPipe(Pipe):
         """The file can be read."""
         if self._closing or self._paused:
             return
-        if self._buffered:
-            self._read_into_buffer()
-        else:
-            self._read()
-        if self._always and self._reading and not self._queued:
-            self._loop._ready.push(self)
+        try:
+            if self._buffered:
+                self._read_into_buffer()
+            else:
+                self._read()
+        finally:
+            # After an interrupt, too: the loop may be run again, and no poller would bring us back.
+            if self._always and self._reading and not self._queued:
+                self._loop._ready.push(self)
 
     def _read(self) -> None:
         try:
