@@ -319,3 +319,153 @@ def test_callbacks_that_were_not_taken_away_are_not_the_next_files(run_real):
         theirs.close()
 
     run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_the_number_is_a_servers(run_real, family, tmp_path):
+    """asyncio's old transport closes the server's socket."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        kept = Kept()
+        async with Gone() as gone:
+            if family == "tcp":
+                server = await loop.create_server(kept, "127.0.0.1", 0)
+            else:
+                server = await loop.create_unix_server(kept, str(tmp_path / "socket"))
+            (listening,) = server.sockets
+            assert listening.fileno() == gone.number
+            await gone.protocol.lost
+            gone.transport.abort()
+        with socket.socket(listening.family) as peer:
+            peer.connect(listening.getsockname())
+            await until(kept.made)
+            (protocol,) = kept.protocols
+        await protocol.lost
+        server.close()
+        await server.wait_closed()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_a_socket_that_a_transport_uses_is_no_servers(run_real, pair, family):
+    """asyncio takes it and then fails to listen."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        if family == "tcp":
+            make = loop.create_server
+            with socket.create_server(("127.0.0.1", 0)) as listening:
+                sock = socket.create_connection(listening.getsockname())
+        else:
+            sock, make = pair[0], loop.create_unix_server
+        transport, protocol = await loop.create_connection(Recorder, sock=sock)
+        with pytest.raises(RuntimeError, match="is used by transport"):
+            await make(Recorder, sock=sock)
+        transport.abort()
+        await protocol.lost
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_the_program_has_closed_the_socket_and_the_number_is_its_pipes(run_real):
+    """asyncio's old transport takes the pipe out of the selector."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        gone = Gone()
+        gone.close = lambda: (gone.sock.close(), gone.peer.close())
+        async with gone:
+            read, write = os.pipe()
+            assert read == gone.number
+            _transport, protocol = await loop.connect_read_pipe(Recorder, os.fdopen(read, "rb", 0))
+            gone.transport.close()
+            await gone.protocol.lost
+            os.write(write, b"x")
+            await until(lambda: protocol.data == b"x")
+            os.close(write)
+            await protocol.lost
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("way", ["reading", "paused", "writing"])
+def test_the_number_of_a_pipe_is_a_connections(run_real, pair, way):
+    """asyncio's pipe hears nothing more, takes the connection's events when it resumes reading, and writes to it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ends = os.pipe()
+        number = ends[way == "writing"]
+        if way == "writing":
+            pipe, protocol = await loop.connect_write_pipe(Recorder, os.fdopen(number, "wb", 0))
+        else:
+            pipe, protocol = await loop.connect_read_pipe(Recorder, os.fdopen(number, "rb", 0))
+        if way == "paused":
+            pipe.pause_reading()
+        pipe.get_extra_info("pipe").close()
+        ours = socket.socket(fileno=os.dup(pair[0].fileno()))
+        assert ours.fileno() == number
+        transport, connected = await loop.create_connection(Recorder, sock=ours)
+        pair[1].setblocking(False)
+        if way == "writing":
+            pipe.write(b"to a stranger")
+        elif way == "paused":
+            pipe.resume_reading()
+        assert await works(connected, pair[1])
+        await until(protocol.lost.done)
+        error = protocol.lost.result()
+        assert isinstance(error, OSError)
+        assert error.errno == errno.EBADF
+        assert await works(connected, pair[1])
+        transport.close()
+        await connected.lost
+        os.close(ends[way != "writing"])
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_call_waits_for_a_socket_whose_number_is_a_childs(run_real):
+    """asyncio's call waits for ever."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        call = asyncio.ensure_future(loop.sock_recv(ours, 1))
+        await turns()
+        number = ours.fileno()
+        ours.close()
+        transport, _protocol = await loop.subprocess_exec(asyncio.SubprocessProtocol, "cat", stdout=None, stderr=None)
+        assert transport.get_pipe_transport(0).get_extra_info("pipe").fileno() >= number
+        async with asyncio.timeout(5):
+            with pytest.raises(OSError, match="closed while a call waited"):
+                await call
+        transport.get_pipe_transport(0).close()
+        assert await transport._wait() == 0
+        await turns()
+        theirs.close()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_the_number_is_that_of_what_a_child_reports(run_real):
+    """A ``preexec_fn`` runs in the child, which says by a pipe how that went."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        async with Gone() as gone, asyncio.timeout(5):
+            loop.call_soon(loop.call_soon, gone.transport.abort)
+            process = await asyncio.create_subprocess_exec(
+                "cat", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, preexec_fn=print
+            )
+        assert await process.communicate(b"hello\n") == (b"hello\n", None)
+
+    run_real(main())

@@ -26,9 +26,9 @@ class Lines(Descriptors):
         self._lines: tuple[dict[int, deque[Turn]], dict[int, deque[Turn]]] = ({}, {})
         super().__init__(*args)
 
-    def _take_descriptor(self, fd: int, transport: Any) -> None:
+    def _begin_anew(self, fd: int) -> None:
         self._end_stale(fd)
-        super()._take_descriptor(fd, transport)
+        super()._begin_anew(fd)
 
     def _end_stale(self, fd: int) -> None:
         """``fd`` is used anew. If a socket was closed while calls waited for it, they end here: the kernel says nothing

@@ -41,11 +41,11 @@ class Pipe(Watched):
     def __init__(self, loop: LoopCore, file: Any, protocol: Any) -> None:
         Watched.__init__(self, loop, {"pipe": file})
         self._fd = file.fileno()
+        loop._check_free(self._fd)  # type: ignore[attr-defined]
         self._terminal = self._check_mode(os.fstat(self._fd).st_mode)
         os.set_blocking(self._fd, False)
         self._file = file  # now that it is known to be usable: what is refused stays the caller's
-        users = loop._pipe_users  # type: ignore[attr-defined]
-        users[id(file)] = users.get(id(file), 0) + 1
+        loop._take_pipe(self._fd, file, self)  # type: ignore[attr-defined]
         self.set_protocol(protocol)
 
     def _check_mode(self, mode: int) -> bool:
@@ -76,12 +76,7 @@ class Pipe(Watched):
     def _release(self) -> None:
         file, self._file = self._file, None
         Endpoint._release(self)
-        if file is None:
-            return
-        users = self._loop._pipe_users  # type: ignore[attr-defined]
-        users[id(file)] -= 1
-        if not users[id(file)]:
-            del users[id(file)]
+        if file is not None and self._loop._free_pipe(self._fd, file, self):  # type: ignore[attr-defined]
             file.close()
 
 

@@ -254,10 +254,13 @@ class Tcp(SocketCalls):
             found = await asyncio.gather(*[self._resolve((name, port), family=family, flags=flags) for name in hosts])
             addresses = list(dict.fromkeys(itertools.chain.from_iterable(found)))
             sockets = bind_all(addresses, reuse_address, reuse_port, keep_alive)
+            for listening in sockets:
+                self._begin_anew(listening.fileno())
         elif sock is None:
             raise ValueError("Neither host/port nor sock were specified")
         else:
             check_stream(sock)
+            self._check_free(sock.fileno())
             sockets = [sock]
         for listening in sockets:
             listening.setblocking(False)

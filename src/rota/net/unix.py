@@ -109,10 +109,12 @@ class Unix(Tcp):
             if sock is not None:
                 raise ValueError("path and sock can not be specified at the same time")
             sock = bind_path(os.fspath(path))
+            self._begin_anew(sock.fileno())
         elif sock is None:
             raise ValueError("path was not specified, and no sock specified")
         else:
             check_unix(sock)
+            self._check_free(sock.fileno())
         sock.setblocking(False)
         kind = TidyServer if cleanup_socket else Server
         try:

@@ -56,6 +56,7 @@ class Preexec:
         report = bytearray()
         ended = loop.create_future()
         hearing = Handle(self._hear, (report, ended), loop)
+        loop._begin_anew(self._report)
         loop._poller.add_reader(self._report, hearing)
         try:
             await ended

@@ -34,6 +34,9 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         self._waiters: list[Any] = []
         self._closed = False
         self._finished = False  # connection_lost() is on its way, or was called
+        for file in self._files():
+            if file is not None:
+                loop._begin_anew(file.fileno())
         self._child: Child | None = Child(loop, popen, self._process_exited, self._context)
         if loop.get_debug():
             args: Any = popen.args
@@ -45,7 +48,6 @@ class SubprocessTransport(asyncio.SubprocessTransport):
         for fd, file in enumerate(self._files()):
             if file is not None:
                 end = self._pipes[fd] = PipeEnd(self, fd)
-                self._loop._begin_anew(file.fileno())
                 connect = self._loop.connect_read_pipe if fd else self._loop.connect_write_pipe
                 await connect(end.itself, file)
         opened = self._loop.create_future()
