@@ -108,8 +108,11 @@ def test_time_may_be_replaced_twice_and_put_back(loop, clock):
     assert loop.time() == 2.0
     loop.time = real
     assert loop.time() == 50.0
+    loop.time = lambda: 3.0
     del loop.time
     assert loop.time() == clock.now == 50.0
+    with pytest.raises(AttributeError, match="time"):
+        del loop.time
 
 
 def test_the_default_is_the_systems_monotonic_clock():

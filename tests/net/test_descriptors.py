@@ -173,6 +173,8 @@ def test_what_is_no_file_is_refused(run_real, tmp_path, side):
         with pytest.raises(ValueError) as raised:
             add(-1, print)
         assert str(raised.value) == "Invalid file descriptor: -1"
+        with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+            getattr(loop, f"remove_{side}")(-1)
         closed, other = os.pipe()
         os.close(closed)
         with pytest.raises(OSError, match=r"^\[Errno 9\] Bad file descriptor$"):
@@ -289,6 +291,30 @@ def test_a_file_that_is_closed_before_it_is_removed_can_still_be(run_real):
         assert loop.remove_reader(read) is True
         assert loop.remove_writer(write) is True
         await turns()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("side", ["reader", "writer"])
+@pytest.mark.parametrize("is_file", [False, True])
+def test_an_object_that_is_closed_before_it_is_removed_can_still_be(run_real, kind, pair, is_file, side):
+    """It does not know its number any more."""
+    if is_file and kind == "asyncio":
+        pytest.skip("asyncio knows closed sockets, and refuses closed files")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        add, remove = getattr(loop, f"add_{side}"), getattr(loop, f"remove_{side}")
+        watched = pair[0].makefile("rwb", buffering=0) if is_file else pair[0]
+        add(watched, print)
+        watched.close()
+        pair[0].close()
+        assert remove(watched) is True
+        with pytest.raises(ValueError, match="Invalid file"):
+            remove(watched)
+        pair[1].close()
+        with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+            remove(pair[1])
 
     run_real(main())
 

@@ -288,14 +288,14 @@ class LoopCore(LoopState):
     @time.setter
     def time(self, time: Callable[[], float]) -> None:
         self._check_made()
-        del self.time
-        if getattr(time, "__self__", None) is not self._clock:
-            self._clock = Told(time, self._clock)
+        own = self._clock.replaced if isinstance(self._clock, Told) else self._clock
+        self._clock = own if getattr(time, "__self__", None) is own else Told(time, own)
 
     @time.deleter
     def time(self) -> None:
-        if isinstance(self._clock, Told):
-            self._clock = self._clock.replaced
+        if not isinstance(self._clock, Told):
+            raise AttributeError("time: nothing was put in its place")
+        self._clock = self._clock.replaced
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Handle:
         """Call ``callback(*args)`` in the next turn. Raises RuntimeError when the loop is closed."""

@@ -21,6 +21,8 @@ class Descriptors(LoopCore):
 
     def __init__(self, *args: Any) -> None:
         self._transports: dict[int, weakref.ref[Any]] = {}
+        #: The objects that were given in place of numbers: closed, they don't know theirs any more.
+        self._objects: dict[int, Any] = {}
         super().__init__(*args)
 
     def add_reader(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
@@ -28,33 +30,57 @@ class Descriptors(LoopCore):
 
         Raises RuntimeError if a transport reads it, ValueError for what is no file descriptor.
         """
-        self._check_closed()
-        number = file_number(fd)
-        self._check_free(number)
+        number = self._number_to_watch(fd)
         replace(self._poller.add_reader(number, Handle(callback, args, self)))
 
     def add_writer(self, fd: Any, callback: Callable[..., Any], *args: Any) -> None:
         """Call ``callback(*args)`` in each turn in which ``fd`` can be written; as ``add_reader``."""
-        self._check_closed()
-        number = file_number(fd)
-        self._check_free(number)
+        number = self._number_to_watch(fd)
         replace(self._poller.add_writer(number, Handle(callback, args, self)))
 
     def remove_reader(self, fd: Any) -> bool:
-        """Call nobody when ``fd`` can be read. False if nobody would have been."""
-        number = file_number(fd)
+        """Call nobody when ``fd`` can be read. False if nobody would have been. An object may be closed by now."""
+        number = self._watched_number(fd)
         if self.is_closed():
             return False
-        self._check_free(number)
-        return replace(self._poller.remove_reader(number))
+        removed = replace(self._poller.remove_reader(number))
+        self._forget_object(number)
+        return removed
 
     def remove_writer(self, fd: Any) -> bool:
-        """Call nobody when ``fd`` can be written. False if nobody would have been."""
-        number = file_number(fd)
+        """Call nobody when ``fd`` can be written. False if nobody would have been. An object may be closed by now."""
+        number = self._watched_number(fd)
         if self.is_closed():
             return False
+        removed = replace(self._poller.remove_writer(number))
+        self._forget_object(number)
+        return removed
+
+    def _number_to_watch(self, fd: Any) -> int:
+        self._check_closed()
+        number = file_number(fd)
         self._check_free(number)
-        return replace(self._poller.remove_writer(number))
+        if fd is number:
+            self._objects.pop(number, None)
+        else:
+            self._objects[number] = fd
+        return number
+
+    def _watched_number(self, fd: Any) -> int:
+        try:
+            number = file_number(fd)
+        except ValueError:
+            for number, known in self._objects.items():
+                if known is fd:
+                    return number
+            raise
+        if not self.is_closed():
+            self._check_free(number)
+        return number
+
+    def _forget_object(self, number: int) -> None:
+        if number in self._objects and self._poller.who_waits(number) == (None, None):
+            del self._objects[number]
 
     # The names by which asyncio's PidfdChildWatcher calls them.
     _add_reader = add_reader
@@ -65,6 +91,7 @@ class Descriptors(LoopCore):
         self._begin_anew(fd)
         replace(self._poller.remove_reader(fd))
         replace(self._poller.remove_writer(fd))
+        self._objects.pop(fd, None)
         self._transports[fd] = weakref.ref(transport)
 
     def _begin_anew(self, fd: int) -> None:
@@ -102,13 +129,17 @@ def disown(transport: Any) -> None:
 
 
 def file_number(fd: Any) -> int:
-    """The number of ``fd``. Raises ValueError if it has none."""
+    """The number of ``fd``. Raises ValueError if it has none, or one that no file can have."""
     if isinstance(fd, int):
-        return fd
-    try:
-        return int(fd.fileno())
-    except (AttributeError, TypeError, ValueError):
-        raise ValueError(f"Invalid file object: {fd!r}") from None
+        number = fd
+    else:
+        try:
+            number = int(fd.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fd!r}") from None
+    if number < 0:
+        raise ValueError(f"Invalid file descriptor: {number}")
+    return number
 
 
 def replace(previous: Runnable | None) -> bool:
