@@ -29,7 +29,8 @@ class Loop(  # type: ignore[misc]  # the stubs of AbstractEventLoop name asyncio
 
     ``policy`` says who of the ready runs next (``core.policy``), ``clock`` what time it is (``core.clock``), and
     ``poller`` looks at the file descriptors (``net.poller``): the defaults are first come first served, the system's
-    monotonic clock, and the fastest poller that the system has. Raises UsageError for a policy that is none.
+    monotonic clock, and the fastest poller that the system has. Timers go by the clock, not by a subclass's ``time()``.
+    Raises UsageError for a policy that is none.
     """
 
     def __init__(
