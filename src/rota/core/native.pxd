@@ -5,6 +5,9 @@ cdef extern from *:
     """
     #include <string.h>
     #include <time.h>
+    #ifdef __linux__
+    #include <sys/prctl.h>
+    #endif
 
     #define ROTA_YIELDED 0
     #define ROTA_RETURNED 1
@@ -123,6 +126,17 @@ cdef extern from *:
         clock_gettime(CLOCK_MONOTONIC, &now);
         return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
     }
+
+    static CYTHON_UNUSED long rota_set_timer_slack(long nanoseconds) {
+    #ifdef __linux__
+        long before = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
+        if (before > 0 && before != nanoseconds) prctl(PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0);
+        return before > 0 ? before : 0;
+    #else
+        (void)nanoseconds;
+        return 0;
+    #endif
+    }
     """
     int ROTA_RETURNED
     int ROTA_RAISED
@@ -135,6 +149,7 @@ cdef extern from *:
     int stop_iteration "rota_stop_iteration"(object value) except -1
     Py_ssize_t find "rota_find"(object data, object part, Py_ssize_t begin) except -2
     double monotonic "rota_monotonic"()
+    long set_timer_slack "rota_set_timer_slack"(long nanoseconds)
     int check_signals "PyErr_CheckSignals"() except -1
     int enter_call "Py_EnterRecursiveCall"(const char *where) except 1
     void leave_call "Py_LeaveRecursiveCall"()

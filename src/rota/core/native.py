@@ -26,6 +26,7 @@ __all__ = [
     "copy_context",
     "find",
     "monotonic",
+    "set_timer_slack",
     "step",
     "stop_iteration",
     "throw",
@@ -104,6 +105,13 @@ def find(data: bytes | bytearray, part: bytes, begin: int) -> int:
 def monotonic() -> float:
     """Seconds of ``CLOCK_MONOTONIC``: the clock of :func:`time.monotonic`."""
     return time.monotonic()
+
+
+def set_timer_slack(nanoseconds: int) -> int:
+    """Let the kernel wake this thread at most so late, to wake it along with others; returns what it was before, or 0
+    where the kernel knows no slack (prctl(2), ``PR_SET_TIMERSLACK``). Plain Python can't ask for it.
+    """
+    return 0
 
 
 def check_signals() -> None:

@@ -34,11 +34,14 @@ cdef class LoopCore(LoopState):
     cdef readonly Timers _timers
     cdef list _turn_end
     cdef readonly long long _turns
+    cdef long _slack_before
     cdef int _unpolled
     cdef readonly object _waker
     cdef public double slow_callback_duration
 
     cpdef _run_turns(self)
+
+    cpdef _wake_on_time(self, bint wanted)
 
     @cython.locals(ready=Ready, runnable=Runnable, count=Py_ssize_t, now=double)
     cdef bint _turn(self) except -1

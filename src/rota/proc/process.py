@@ -113,7 +113,13 @@ class Processes(Signals):
             preexec = Preexec(kwargs["preexec_fn"])
             kwargs["preexec_fn"] = preexec
         try:
-            popen = subprocess.Popen(args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0, **kwargs)
+            self._wake_on_time(False)
+            try:
+                popen = subprocess.Popen(
+                    args, shell=shell, stdin=stdin, stdout=stdout, stderr=stderr, bufsize=0, **kwargs
+                )
+            finally:
+                self._wake_on_time(True)
             try:
                 transport = SubprocessTransport(self, protocol, popen)
             except BaseException:
