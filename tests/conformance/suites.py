@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import tempfile
 import tomllib
 from typing import Any
 
@@ -71,7 +72,8 @@ class Suite:
 
     def outcome(self, column: str, afresh: bool) -> Outcome:
         """Of all of it on ``column``: what was kept of a peer's, unless ``afresh``."""
-        asked = json.dumps([platform.python_version(), version_of("uvloop"), self.excluded, self.only, self.arguments])
+        versions = [platform.python_version(), *map(version_of, ALWAYS)]
+        asked = json.dumps([versions, self.excluded, self.only, self.arguments])
         name = f"{self.name}-{self.version}-{column}-{hashlib.sha256(asked.encode()).hexdigest()[:8]}.json"
         if column in PEERS and not afresh and (KEPT / name).exists():
             return Outcome.read((KEPT / name).read_text(encoding="utf-8"))
@@ -112,12 +114,18 @@ def fetch(name: str) -> str:
     itself: the one that is installed is tested.
     """
     version = version_of(name)
-    if not (SDISTS / f"{name}-{version}").exists():
+    folder = f"{name}-{version}"
+    if not (SDISTS / folder).exists():
         SDISTS.mkdir(exist_ok=True)
         pip("download", "--no-binary", ":all:", "--no-deps", "--dest", str(SDISTS), f"{name}=={version}")
-        with tarfile.open(SDISTS / f"{name}-{version}.tar.gz") as archive:
+        # Whole or not at all, if this is broken off.
+        with (
+            tarfile.open(SDISTS / f"{folder}.tar.gz") as archive,
+            tempfile.TemporaryDirectory(dir=SDISTS) as unpacked,
+        ):
             inside = [member for member in archive.getmembers() if is_wanted(member.name)]
-            archive.extractall(SDISTS, members=inside, filter="data")
+            archive.extractall(unpacked, members=inside, filter="data")
+            os.rename(os.path.join(unpacked, folder), SDISTS / folder)
     return version
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import socket
+import warnings
 
 import pytest
 
@@ -226,6 +228,24 @@ def test_a_transport_that_nobody_closed_is_warned_about_and_closed(new_loop, pai
     assert theirs.recv(10) == b""
 
 
+@pytest.mark.parametrize("kind", ROTA)
+def test_a_transport_that_nobody_closed_is_closed_where_warnings_are_errors(new_loop, pair, monkeypatch):
+    """asyncio leaves the socket to the collector."""
+    raised = []
+    monkeypatch.setattr("sys.unraisablehook", lambda trouble: raised.append(trouble.exc_type))
+    ours, theirs = pair
+    loop = new_loop()
+    transport, _ = loop.run_until_complete(loop.create_connection(lambda: asyncio.Protocol(), sock=ours))
+    loop.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        del transport
+        gc.collect()
+    assert raised == [ResourceWarning]
+    assert ours.fileno() == -1
+    assert theirs.recv(10) == b""
+
+
 def test_no_warning_for_a_transport_that_was_closed(run_real, pair):
     async def main():
         transport, protocol = await connected(pair[0])
@@ -270,3 +290,21 @@ def test_an_interrupt_in_one_transport_does_not_hold_back_the_writes_of_others(n
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
     others[1].close()
+
+
+@pytest.mark.parametrize("debug", [False, True])
+def test_what_the_network_did_is_written_to_the_log_in_debug_mode_only(run_real, pair, caplog, debug):
+    async def main():
+        ours, theirs = pair
+        transport, protocol = await connected(ours)
+        transport.write(b"never read")
+        await asyncio.sleep(0)
+        theirs.close()
+        assert isinstance(await protocol.lost, ConnectionResetError)
+
+    with caplog.at_level(logging.DEBUG, "asyncio"):
+        run_real(main(), debug=debug)
+    told = [record for record in caplog.records if "Fatal" in record.getMessage()]
+    assert [record.levelname for record in told] == ["DEBUG"] * debug
+    assert all("Fatal read error on socket transport" in record.getMessage() for record in told)
+    assert all(isinstance(record.exc_info[1], ConnectionResetError) for record in told)

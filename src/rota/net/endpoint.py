@@ -213,9 +213,11 @@ class Endpoint(Runnable):
         raise NotImplementedError
 
     def _fatal_error(self, error: BaseException, message: str = "Fatal error on transport") -> None:
-        """The connection can't go on. What the network did is no news; what a protocol raised is."""
+        """The connection can't go on. What the network did is no news but in debug mode; what a protocol raised is."""
         if not isinstance(error, OSError):
             self._report(error, message)
+        elif self._loop._debug:
+            logger.debug("%r: %s", self, message, exc_info=error)
         self._force_close(error)
 
     def _report(self, error: BaseException, message: str) -> None:

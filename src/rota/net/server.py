@@ -200,7 +200,8 @@ class Server(asyncio.AbstractServer):
         """Close ``sock``; if it was closed behind our back, say so and leave the number to whoever has it now."""
         try:
             if self._loop._owner(sock.fileno()) is not None:
-                raise OSError(errno.EBADF, f"the number {sock.detach()} of a listening socket is another file's")
+                number = sock.detach()
+                raise OSError(errno.EBADF, f"the number {number} of a listening socket is another file's")
             sock.close()
         except OSError as error:
             self._loop.call_exception_handler(

@@ -607,13 +607,11 @@ class TlsTransport(Layer):
             self._beneath.abort()
 
     def _fatal_error(self, error: BaseException, message: str = "Fatal error on transport") -> None:
-        """The connection can't go on. What the network did is no news; what a protocol raised is."""
-        if isinstance(error, OSError):
-            if self._loop._debug:
-                logger.debug("%r: %s", self, message, exc_info=error)
-        elif not isinstance(error, asyncio.CancelledError):
-            self._report(error, message)
-        self._force_close(error)
+        """The connection can't go on. Nor is it news that a handshake was given up."""
+        if isinstance(error, asyncio.CancelledError):
+            self._force_close(error)
+        else:
+            Endpoint._fatal_error(self, error, message)
 
     def _break_off(self, error: BaseException) -> None:
         """TLS can't go on."""

@@ -57,9 +57,11 @@ class Watched(Endpoint):
 
     def __del__(self) -> None:
         if self._file is not None:
-            if not self._loop._inherited:
-                warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
-            self._release()
+            try:
+                if not self._loop._inherited:
+                    warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
+            finally:
+                self._release()
 
     def __repr__(self) -> str:
         words = [type(self).__name__]
