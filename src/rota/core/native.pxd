@@ -69,14 +69,6 @@ cdef extern from *:
         return value;
     }
 
-    static CYTHON_INLINE PyObject *rota_call_one(PyObject *context, PyObject *callback, PyObject *arg) {
-        PyObject *value;
-        if (PyContext_Enter(context) < 0) return NULL;
-        value = PyObject_CallOneArg(callback, arg);
-        if (PyContext_Exit(context) < 0) Py_CLEAR(value);
-        return value;
-    }
-
     /* The method is found and called without an object for the two. */
     static CYTHON_INLINE PyObject *rota_call_method(PyObject *context, PyObject *owner, PyObject *name, PyObject *arg) {
         PyObject *value;
@@ -143,7 +135,6 @@ cdef extern from *:
     object rota_step(object context, object coro, int *how)
     object rota_throw(object context, object coro, object error, int *how)
     object call "rota_call"(object context, object callback, object args)
-    object call_one "rota_call_one"(object context, object callback, object arg)
     object call_method "rota_call_method"(object context, object owner, object name, object arg)
     object copy_context "PyContext_CopyCurrent"()
     int stop_iteration "rota_stop_iteration"(object value) except -1

@@ -20,7 +20,6 @@ from .ended import Ended
 __all__ = [
     "call",
     "call_method",
-    "call_one",
     "cancel",
     "check_signals",
     "copy_context",
@@ -73,11 +72,6 @@ def call(context: Context, callback: Callable[..., Any], args: tuple[Any, ...]) 
     finally:
         # What was raised may be kept, with this frame.
         del callback, args
-
-
-def call_one(context: Context, callback: Callable[..., Any], arg: object) -> Any:
-    """``callback(arg)`` in ``context``."""
-    return context.run(callback, arg)
 
 
 def call_method(context: Context, owner: object, name: str, arg: object) -> Any:
