@@ -322,6 +322,44 @@ def test_callbacks_that_were_not_taken_away_are_not_the_next_files(run_real):
 
 
 @pytest.mark.parametrize("kind", ROTA)
+@pytest.mark.parametrize("new", ["server", "child"])
+def test_callbacks_are_taken_away_when_the_number_is_the_loops_own(run_real, new):
+    """The program has closed a socket and takes its callback away late, by the object: that must not be the callback of
+    the file that has the number by now. asyncio's server hears of nobody then.
+    """
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        number = ours.fileno()
+        loop.add_reader(ours, print)
+        ours.close()
+        theirs.close()
+        if new == "server":
+            kept = Kept()
+            server = await loop.create_server(kept, "127.0.0.1", 0)
+            (listening,) = server.sockets
+            assert listening.fileno() == number
+        else:
+            process = await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", "")
+            assert os.readlink(f"/proc/self/fd/{number}") == "anon_inode:[pidfd]"
+        with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+            loop.remove_reader(ours)
+        if new == "server":
+            with socket.socket() as peer:
+                peer.connect(listening.getsockname())
+                await until(kept.made)
+            await kept.protocols[0].lost
+            server.close()
+            await server.wait_closed()
+        else:
+            async with asyncio.timeout(5):
+                assert await process.wait() == 0
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
 @pytest.mark.parametrize("family", ["tcp", "unix"])
 def test_the_number_is_a_servers(run_real, family, tmp_path):
     """asyncio's old transport closes the server's socket."""

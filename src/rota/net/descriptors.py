@@ -89,16 +89,18 @@ class Descriptors(LoopCore):
     def _take_descriptor(self, fd: int, transport: Any) -> None:
         """``fd`` belongs to ``transport`` from now on."""
         self._begin_anew(fd)
-        replace(self._poller.remove_reader(fd))
-        replace(self._poller.remove_writer(fd))
-        self._objects.pop(fd, None)
         self._transports[fd] = weakref.ref(transport)
 
     def _begin_anew(self, fd: int) -> None:
-        """``fd`` is a file just opened. A transport that has it had another, which was closed behind its back."""
+        """``fd`` is a file just opened. A transport that has it, or whoever waits for it, had another, which was closed
+        without a word to the loop.
+        """
         former = self._owner(fd)
         if former is not None:
             disown(former)
+        replace(self._poller.remove_reader(fd))
+        replace(self._poller.remove_writer(fd))
+        self._objects.pop(fd, None)
 
     def _free_descriptor(self, fd: int, transport: Any) -> None:
         """... and no longer."""
