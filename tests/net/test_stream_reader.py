@@ -251,6 +251,39 @@ def test_a_limit_of_nothing_is_refused(run, streams, limit):
     run(main())
 
 
+@pytest.mark.parametrize("limit", [sys.maxsize, sys.maxsize // 2 + 1, 1 << 80, float("inf")])
+def test_a_limit_that_is_never_reached(run, streams, limit):
+    async def main():
+        reader = streams.StreamReader(limit=limit)
+        tap = Tap()
+        reader.set_transport(tap)
+        reader.feed_data(b"a line\nand")
+        reader.feed_data(b" more")
+        assert await reader.readline() == b"a line\n"
+        reader.feed_eof()
+        assert await reader.readuntil(b"m") == b"and m"
+        assert await reader.readexactly(3) == b"ore"
+        assert tap.told == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [sys.maxsize + 1, 1 << 80])
+def test_a_size_that_nobody_can_send(check, size):
+    """A number that a peer has named, as a length of what follows."""
+
+    async def main(reader):
+        reader.feed_data(b"four")
+        assert await reader.read(size) == b"four"
+        reader.feed_data(b"three")
+        reader.feed_eof()
+        with pytest.raises(asyncio.IncompleteReadError) as raised:
+            await reader.readexactly(size)
+        assert (raised.value.partial, raised.value.expected) == (b"three", size)
+
+    check(main)
+
+
 def test_the_transport_is_paused_above_twice_the_limit(check):
     async def main(reader):
         tap = Tap()

@@ -139,11 +139,16 @@ cdef extern from *:
     object copy_context "PyContext_CopyCurrent"()
     int stop_iteration "rota_stop_iteration"(object value) except -1
     Py_ssize_t find "rota_find"(object data, object part, Py_ssize_t begin) except -2
+    Py_ssize_t PyNumber_AsSsize_t(object number, void *overflow) except? -1
     double monotonic "rota_monotonic"()
     long set_timer_slack "rota_set_timer_slack"(long nanoseconds)
     int check_signals "PyErr_CheckSignals"() except -1
     int enter_call "Py_EnterRecursiveCall"(const char *where) except 1
     void leave_call "Py_LeaveRecursiveCall"()
+
+
+cdef inline Py_ssize_t clip(object number) except? -1:
+    return PyNumber_AsSsize_t(number, NULL)
 
 
 cdef inline object step(object context, object coro, Ended ended):

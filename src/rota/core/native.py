@@ -10,10 +10,12 @@ file is never compiled. Each pair keeps one contract:
 
 from __future__ import annotations
 
+import operator
+import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from typing import Any, NoReturn
+from typing import Any, NoReturn, SupportsIndex
 
 from .ended import Ended
 
@@ -22,6 +24,7 @@ __all__ = [
     "call_method",
     "cancel",
     "check_signals",
+    "clip",
     "copy_context",
     "find",
     "monotonic",
@@ -94,6 +97,11 @@ def stop_iteration(value: object) -> NoReturn:
 def find(data: bytes | bytearray, part: bytes, begin: int) -> int:
     """Where ``part`` begins in ``data``, not before ``begin``, or -1."""
     return data.find(part, begin)
+
+
+def clip(number: SupportsIndex) -> int:
+    """``number`` as a size: what is too large for one is the largest. Raises TypeError for what is no integer."""
+    return min(operator.index(number), sys.maxsize)
 
 
 def monotonic() -> float:

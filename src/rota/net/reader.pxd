@@ -3,7 +3,7 @@ cimport cython
 from ..core cimport native
 from ..core.future cimport Future
 
-cdef object IncompleteReadError, LimitOverrunError, deque
+cdef object IncompleteReadError, LimitOverrunError, deque, maxsize
 cdef int FINISHED
 cdef int PENDING
 cdef Py_ssize_t PIECE
@@ -37,9 +37,11 @@ cdef class ReaderCore:
 
     cpdef _maybe_resume_transport(self)
 
-    cpdef _take_some(self, Py_ssize_t size)
+    @cython.locals(wanted=Py_ssize_t)
+    cpdef _take_some(self, size)
 
-    cpdef _take_exactly(self, Py_ssize_t size)
+    @cython.locals(wanted=Py_ssize_t)
+    cpdef _take_exactly(self, size)
 
     @cython.locals(begin=Py_ssize_t, end=Py_ssize_t, first=Py_ssize_t, found=Py_ssize_t)
     cpdef _take_until(self, separators, Py_ssize_t searched)

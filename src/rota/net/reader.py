@@ -22,6 +22,7 @@ from __future__ import annotations
 from asyncio.exceptions import IncompleteReadError, LimitOverrunError
 from collections import deque
 from collections.abc import Generator
+from sys import maxsize
 from typing import Any
 
 from .. import limits
@@ -55,7 +56,7 @@ class ReaderCore:
     def __init__(self, limit: int, loop: Any) -> None:
         if limit <= 0:
             raise ValueError("Limit cannot be <= 0")
-        self._limit = limit
+        self._limit = int(min(limit, maxsize))  # infinity is a way to say never
         self._loop = loop
         self._piece = b""
         self._offset = 0
@@ -89,7 +90,8 @@ class ReaderCore:
             self._piece = piece
         if self._waiter is not None:
             self._wakeup_waiter()
-        if self._unread > 2 * self._limit and not self._paused and self._transport is not None:
+        # Not by 2 * limit, which may be too much for a C integer.
+        if self._unread - self._limit > self._limit and not self._paused and self._transport is not None:
             self._pause()
 
     def _pile(self, piece: bytes) -> None:
@@ -146,14 +148,16 @@ class ReaderCore:
 
     def _take_some(self, size: int) -> bytes | None:
         """At most ``size`` bytes, none of them only at the end of the stream; None when there are none yet."""
-        if self._unread == 0 and size != 0:
+        wanted = native.clip(size)
+        if self._unread == 0 and wanted != 0:
             return b"" if self._eof else None
-        return self._take(min(size, self._unread))
+        return self._take(min(wanted, self._unread))
 
     def _take_exactly(self, size: int) -> bytes | None:
         """``size`` bytes, or None when there are fewer yet. Raises IncompleteReadError at the end of the stream."""
-        if self._unread >= size:
-            return self._take(size)
+        wanted = native.clip(size)
+        if self._unread >= wanted:
+            return self._take(wanted)
         if self._eof:
             raise IncompleteReadError(self._take(self._unread), size)
         return None
