@@ -10,8 +10,6 @@ import weakref
 
 import pytest
 
-import rota
-
 from .conftest import ROTA
 from .recorder import Recorder, troubles, turns, until
 from .tls_peer import NAME, Peer
@@ -333,9 +331,6 @@ def test_connections_leave_nothing_even_without_a_collector(run_real, server_con
             for _ in range(5):
                 await once()
             await turns()
-            if not rota.COMPILED and way.startswith("handshake"):
-                # A future in plain Python raises its exception out of a frame that holds the future.
-                gc.collect()
             found = [type(each).__name__ for each in gc.get_objects() if type(each).__name__ == "TlsTransport"]
             assert found == []
             assert [each() for each in left if each() is not None] == []

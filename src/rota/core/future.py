@@ -364,7 +364,11 @@ class FutureIterator:
             if future._result is None:
                 raise StopIteration
             native.stop_iteration(future._result)
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            # Uncompiled, the exception holds this frame, which would hold the exception.
+            future = None
 
     def send(self, value: object, /) -> Any:
         return self.__next__()

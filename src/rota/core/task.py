@@ -143,8 +143,10 @@ class Task(Future):
             future.result()
         except BaseException as error:
             self._pending_error = error
+        future = None  # as in _step
         self._fut_waiter = None
         self._run()
+        self = None  # type: ignore[assignment]  # noqa: PLW0642
 
     def _step(self) -> None:
         """Resume the coroutine with what it waited for, and wait for what it asks for next."""
@@ -165,12 +167,14 @@ class Task(Future):
             outcome = native.step(self._context, self._coro, ended)
         else:
             outcome = native.throw(self._context, self._coro, error, ended)
+            # Its traceback leads to this frame in plain Python: the two would hold one another.
+            error = waited = awaited = None  # type: ignore[assignment]
         if outcome is None:
             self._ready.push(self)
         elif outcome is ended:
             self._end(ended.take_value(), ended.take_error())
-            # The exception's traceback leads to this frame in plain Python, and would keep the task with it.
-            self = error = None  # type: ignore[assignment]  # noqa: PLW0642
+            # What the coroutine raised leads here, too, and would keep the task with it.
+            self = None  # type: ignore[assignment]  # noqa: PLW0642
         elif isinstance(outcome, Future):
             awaited = outcome
             if awaited._asyncio_future_blocking and awaited._loop is self._loop and awaited is not self:

@@ -346,10 +346,14 @@ class Arrival:
     def throw(self, kind: Any, value: Any = None, trace: Any = None, /) -> Any:
         """Raise in the coroutine that awaits."""
         self._end()
-        if isinstance(kind, BaseException):
-            raise kind
-        error = value if isinstance(value, BaseException) else kind() if value is None else kind(value)
-        raise error.with_traceback(trace)
+        try:
+            if isinstance(kind, BaseException):
+                raise kind
+            error = value if isinstance(value, BaseException) else kind() if value is None else kind(value)
+            raise error.with_traceback(trace)
+        finally:
+            # Its traceback leads to this frame in plain Python: the two would hold one another.
+            kind = value = error = None
 
     def close(self) -> None:
         self._end()

@@ -169,7 +169,11 @@ class StreamWriter(WriterCore, asyncio.StreamWriter):
         if not closed.done():
             # Not awaited itself: who gives up would cancel it for all who ever wait, as asyncio's does.
             await asyncio.wait([closed])
-        await closed
+        try:
+            await closed
+        finally:
+            # The exception holds this frame, and these held the exception.
+            del self, closed
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._transport.get_extra_info(name, default)
