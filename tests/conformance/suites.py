@@ -222,7 +222,9 @@ Fails on rota and passes on asyncio: {verdict}
 How: each suite runs from its project's sdist against the released package, unchanged, on each loop. The loop stands
 where asyncio hands out its own (`tests/conformance/inside/disguise.py`), so nothing of a test knows of it. A test that
 fails on rota and passes on asyncio is run again alone on both. What fails on uvloop alone is left as it is found: some
-suites ask for what it does not have, and CPython's read attributes that are private to asyncio's loop, which rota has.
+suites ask for what it does not have; CPython's read attributes that are private to asyncio's loop, which rota has; and
+anyio's tests share a runner, which is closed for the rest when uvloop calls an eager task factory with an argument that
+the factory does not take.
 
 CPython's are the tests of `test.test_asyncio`, on rota with its Task, Future, streams, `gather` and `sleep` in place of
 asyncio's. Each test that is excluded, by its name or a pattern, has its reason in `tests/conformance/exclusions.toml`
