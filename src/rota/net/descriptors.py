@@ -98,9 +98,10 @@ class Descriptors(LoopCore):
         former = self._owner(fd)
         if former is not None:
             disown(former)
-        replace(self._poller.remove_reader(fd))
-        replace(self._poller.remove_writer(fd))
-        self._objects.pop(fd, None)
+        if isinstance(fd, int):  # which that of a mocked socket may not be
+            replace(self._poller.remove_reader(fd))
+            replace(self._poller.remove_writer(fd))
+            self._objects.pop(fd, None)
 
     def _free_descriptor(self, fd: int, transport: Any) -> None:
         """... and no longer."""
