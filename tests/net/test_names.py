@@ -134,3 +134,32 @@ def test_a_resolver_that_finds_nothing_is_an_error(run_real, monkeypatch):
             await asyncio.open_connection("name.test", 80)
 
     run_real(main())
+
+
+def test_a_resolver_of_the_programs_own_is_asked_for_names_alone(run_real, monkeypatch):
+    """What it answers with, and what the program has as an address, is not asked for again."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        asked = []
+
+        async def getaddrinfo(host, port, **how):
+            asked.append(host)
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+        monkeypatch.setattr(loop, "getaddrinfo", getaddrinfo)
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        for host in ("name.test", "127.0.0.1"):
+            transport, _ = await loop.create_connection(asyncio.Protocol, host, port, local_addr=("127.0.0.1", 0))
+            transport.close()
+        transport, _ = await loop.create_datagram_endpoint(asyncio.DatagramProtocol, ("127.0.0.1", 0))
+        transport.close()
+        with socket.socket() as client:
+            client.setblocking(False)
+            await loop.sock_connect(client, ("127.0.0.1", port))
+        server.close()
+        await server.wait_closed()
+        return asked
+
+    assert run_real(main()) == ["name.test"]

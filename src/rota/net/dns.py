@@ -32,14 +32,9 @@ class Names(Executor):
         flags: int = 0,
     ) -> list[AddressInfo]:
         """:func:`socket.getaddrinfo`; raises what that raises."""
-        try:
-            literal: Any = socket.getaddrinfo(host, port, family, type, proto, flags | LITERAL)
-            return literal  # type: ignore[no-any-return]
-        except OSError:
-            pass
-        found: list[AddressInfo] = await self.run_in_executor(
-            None, socket.getaddrinfo, host, port, family, type, proto, flags
-        )
+        found = look_nothing_up(host, port, family, type, proto, flags)
+        if found is None:
+            found = await self.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
         return found
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
@@ -58,6 +53,8 @@ class Names(Executor):
     ) -> list[AddressInfo]:
         """The addresses of ``(host, port, ...)`` for sockets of one kind, at least one; OSError if there is none.
 
+        ``getaddrinfo`` may be the program's own and know names alone: it is not asked for a literal address, such as
+        those that it has just given, and is for the address of no host.
         Flow and scope are the caller's, where they are given: the resolver knows nothing of them. So is a port that
         can't be, which the C library would cut to sixteen bits: connect and bind say what is wrong with it.
         """
@@ -70,7 +67,9 @@ class Names(Executor):
         given: tuple[Any, ...] = ()
         if isinstance(port, int) and not 0 <= port <= 65535:
             given, port = (port,), 0
-        found = await self.getaddrinfo(host, port, family=family, type=kind, proto=proto, flags=flags)
+        found = None if host is None else look_nothing_up(host, port, family, kind, proto, flags)
+        if found is None:
+            found = await self.getaddrinfo(host, port, family=family, type=kind, proto=proto, flags=flags)
         if not found:
             raise OSError(f"getaddrinfo({host!r}) returned empty list")
         if given or len(address) > 2:
@@ -78,3 +77,12 @@ class Names(Executor):
                 (*info[:4], (info[4][0], *(given or info[4][1:2]), *(address[2:] or info[4][2:]))) for info in found
             ]
         return found
+
+
+def look_nothing_up(host: Any, port: Any, family: int, kind: int, proto: int, flags: int) -> list[AddressInfo] | None:
+    """What ``getaddrinfo`` says of a literal address with a port number, or None for a name of either."""
+    try:
+        found: list[Any] = socket.getaddrinfo(host, port, family, kind, proto, flags | LITERAL)
+    except OSError:
+        return None
+    return found
