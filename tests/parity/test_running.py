@@ -208,3 +208,24 @@ def test_it_is_an_asyncio_loop(loop):
     asyncio.set_event_loop(loop)
     assert asyncio.get_event_loop() is loop
     asyncio.set_event_loop(None)
+
+
+def test_what_is_dropped_by_close_hears_that_the_loop_is_closed(new_loop):
+    heard = []
+
+    class Dropped:
+        def __call__(self):
+            heard.append("called")
+
+        def __del__(self):
+            try:
+                loop.call_soon(heard.append, "too late")
+            except RuntimeError as error:
+                heard.append(str(error))
+
+    loop = new_loop()
+    loop.call_soon(Dropped())
+    loop.call_later(5, Dropped())
+    loop.close()
+    gc.collect()
+    assert heard == ["Event loop is closed"] * 2

@@ -482,13 +482,13 @@ class LoopCore(LoopState):
             raise RuntimeError("Non-thread-safe operation invoked on an event loop other than the current one")
 
     def _close_core(self) -> None:
-        """Drop all that is ready or waits for a time, and refuse more."""
+        """Drop all that is ready or waits for a time, and refuse more, from what is dropped, too."""
         self._closed = True
+        self._ready.guard(refuse)
         self._ready.clear()
         self._timers.clear()
         self._inbox.clear()
         self._turn_end = []
-        self._ready.guard(refuse)
 
     def _leave_core_to_parent(self) -> None:
         """This process is a child, forked from the one that has this loop: do nothing more here, and keep everything.
