@@ -34,6 +34,40 @@ def test_a_threadsafe_call_from_the_loops_own_thread_has_its_place_among_the_oth
     assert heard == [1, 2, 3]
 
 
+def test_a_threadsafe_call_before_the_loop_runs_has_its_place_among_timers_and_tasks(loop):
+    heard = []
+
+    async def task():
+        heard.append("task")
+
+    loop.call_later(0, heard.append, "timer")
+    loop.call_soon_threadsafe(heard.append, "call")
+    pending = loop.create_task(task())
+    turn(loop)
+    turn(loop)
+    assert heard == ["call", "task", "timer"]
+    assert pending.done()
+
+
+def test_a_threadsafe_call_runs_before_a_timer_that_is_due_later(run_real):
+    """Both find the loop busy: a result that came in time is there before its timeout."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        heard = []
+        timer = loop.call_later(0.01, heard.append, "timer")
+        thread = threading.Thread(target=loop.call_soon_threadsafe, args=(heard.append, "call"))
+        thread.start()
+        thread.join()
+        while loop.time() < timer.when():
+            pass
+        while len(heard) < 2:
+            await asyncio.sleep(0)
+        return heard
+
+    assert run_real(main()) == ["call", "timer"]
+
+
 def test_what_becomes_ready_in_a_turn_runs_in_the_next(loop):
     heard = []
 

@@ -189,9 +189,9 @@ class LoopCore(LoopState):
             now = self._clock.time()
             if self._unpolled < POLL_EVERY_TURNS and now - self._polled_at < POLL_EVERY_SECONDS:
                 # No system call this time, but timers and the calls of other threads need none.
-                self._timers.move_due(now, ready)
                 if self._inbox:
                     self._take_inbox()
+                self._timers.move_due(now, ready)
                 return False
         self._poll()
         return False
@@ -252,9 +252,9 @@ class LoopCore(LoopState):
         self._unpolled = 0
         now = self._clock.time()
         self._polled_at = now
-        self._timers.move_due(now, self._ready)
         if self._inbox:
             self._take_inbox()
+        self._timers.move_due(now, self._ready)
 
     def _take_inbox(self) -> None:
         """Move the calls of other threads to ready: those that are here now, as others go on calling."""
@@ -410,6 +410,8 @@ class LoopCore(LoopState):
             if eager_start:
                 task = Task(coro, loop=self, name=name, context=context, eager_start=True)
             else:
+                if self._inbox:
+                    self._take_inbox()
                 task = new_task(self, coro, name, context)
             if self._observed:
                 self._probes.task_created(task)
