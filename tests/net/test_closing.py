@@ -246,6 +246,41 @@ def test_a_transport_that_nobody_closed_is_closed_where_warnings_are_errors(new_
     assert theirs.recv(10) == b""
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+@pytest.mark.parametrize("first", ["protocol", "transport"])
+@pytest.mark.parametrize("end", ["close", "abort"])
+def test_a_dropped_protocol_may_close_its_dropped_transport(run_real, pair, first, end):
+    """The collector finalizes both, the older first, as asyncio's StreamWriter and its transport on Python 3.11."""
+
+    class Closes(asyncio.Protocol):
+        def connection_made(self, transport):
+            self.transport = transport
+
+        def __del__(self):
+            getattr(self.transport, end)()
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        told = troubles()
+        factory = Closes if first == "protocol" else asyncio.Protocol
+        transport, _ = await loop.create_connection(factory, sock=pair[0])
+        transport.pause_reading()
+        if first == "transport":
+            protocol = Closes()
+            protocol.connection_made(transport)
+            transport.set_protocol(protocol)
+            del protocol
+        del transport, _
+        gc.collect()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert told == []
+        assert pair[0].fileno() == -1
+        assert pair[1].recv(10) == b""
+
+    run_real(main())
+
+
 def test_no_warning_for_a_transport_that_was_closed(run_real, pair):
     async def main():
         transport, protocol = await connected(pair[0])

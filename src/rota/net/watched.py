@@ -56,11 +56,15 @@ class Watched(Endpoint):
             self._loop._poller.remove_writer(self._fd)
 
     def __del__(self) -> None:
-        if self._file is not None:
+        # Another finalizer of the same collection, such as that of asyncio's StreamWriter, may close this. If it did so
+        # before, connection_lost is on its way; if it does so after this, nothing is left to do.
+        if self._file is not None and (not self._lost or self._loop.is_closed()):
             try:
                 if not self._loop._inherited:
                     warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
             finally:
+                self._closing = True
+                self._lost = 1
                 self._release()
 
     def __repr__(self) -> str:
