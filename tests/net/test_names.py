@@ -126,6 +126,25 @@ def test_a_name_that_does_not_exist_cannot_be_connected_to(run_real, monkeypatch
     run_real(main())
 
 
+def test_an_address_is_not_asked_for(run_real, monkeypatch):
+    """A function in the place of the C library's may answer anything, and take its time."""
+
+    def getaddrinfo(*args):
+        raise AssertionError(f"asked for {args}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        transport, _ = await loop.create_connection(asyncio.Protocol, *server.sockets[0].getsockname())
+        transport.close()
+        server.close()
+        await server.wait_closed()
+
+    run_real(main())
+
+
 def test_a_resolver_that_finds_nothing_is_an_error(run_real, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args: [])
 

@@ -17,6 +17,10 @@ from ..executor import Executor
 AddressInfo = tuple[int, int, int, str, Any]
 LITERAL = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
+#: Another in its place, a program's own or a test's, may take its time, knows nothing of flags perhaps, and is asked in
+#: a thread.
+getaddrinfo = socket.getaddrinfo
+
 
 class Names(Executor):
     """``getaddrinfo`` and ``getnameinfo``."""
@@ -32,7 +36,9 @@ class Names(Executor):
         flags: int = 0,
     ) -> list[AddressInfo]:
         """:func:`socket.getaddrinfo`; raises what that raises."""
-        found = look_nothing_up(host, port, family, type, proto, flags)
+        found = None
+        if socket.getaddrinfo is getaddrinfo:
+            found = look_nothing_up(host, port, family, type, proto, flags)
         if found is None:
             found = await self.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
         return found
@@ -82,7 +88,7 @@ class Names(Executor):
 def look_nothing_up(host: Any, port: Any, family: int, kind: int, proto: int, flags: int) -> list[AddressInfo] | None:
     """What ``getaddrinfo`` says of a literal address with a port number, or None for a name of either."""
     try:
-        found: list[Any] = socket.getaddrinfo(host, port, family, kind, proto, flags | LITERAL)
+        found: list[Any] = getaddrinfo(host, port, family, kind, proto, flags | LITERAL)
     except OSError:
         return None
     return found
