@@ -199,7 +199,7 @@ def page(ran: list[tuple[Suite, dict[str, Outcome]]], broken: dict[str, str]) ->
     """``docs/conformance.md``."""
     absent = tomllib.loads((stdlib.HERE / "suites.toml").read_text(encoding="utf-8"))["absent"]
     reasons = "\n".join(f"- {entry['name']}: {entry['reason']}." for entry in absent)
-    verdict = "\n".join(f"- {name}" for name in broken) if broken else "None."
+    verdict = "\n\n" + "\n".join(f"- {name}" for name in broken) if broken else " none."
     return PAGE_TEXT.format(
         date=datetime.datetime.now(datetime.UTC).date(),
         python=platform.python_version(),
@@ -217,7 +217,11 @@ Written by `make conformance` on {date}, with CPython {python} on {system}, uvlo
 
 {table}
 
-Fails on rota and passes on asyncio: {verdict}
+Fails on rota and passes on asyncio:{verdict}
+
+What fails on all loops fails for want of something in the machine, for the most part: a name for IPv6's own address, a
+user whom permissions stop. A test that skips itself is not counted: three of CPython's do on rota, which count the
+descriptors of asyncio's own loop.
 
 How: each suite runs from its project's sdist against the released package, unchanged, on each loop. The loop stands
 where asyncio hands out its own (`tests/conformance/inside/disguise.py`), so nothing of a test knows of it. A test that
