@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -96,11 +95,6 @@ class Wire:
         return await asyncio.get_running_loop().sock_recv(self.theirs, 10) == b"pong"
 
 
-def slack() -> int:
-    """How late the kernel may wake this thread: PR_GET_TIMERSLACK of prctl(2), in nanoseconds."""
-    return ctypes.CDLL(None).prctl(30, 0, 0, 0, 0)
-
-
 def running_loop() -> str:
     return repr(asyncio._get_running_loop())
 
@@ -127,13 +121,6 @@ def test_the_child_runs_a_loop_of_its_own(run_real, new_loop):
             return await talk(asyncio.get_running_loop())
 
     assert run_real(main()) == b"hello"
-
-
-def test_the_child_has_the_timer_slack_that_the_thread_had_before(run_real):
-    async def main():
-        return in_child(slack)
-
-    assert run_real(main()) == str(slack())
 
 
 @pytest.mark.parametrize("kind", ["rota"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import os
 import subprocess
 import sys
 import threading
@@ -69,3 +70,15 @@ def test_a_child_of_the_loop_begins_with_what_the_thread_had(run_real):
     again, still = run_real(main(preexec_fn=lambda: None))
     assert (again, still) == (before, running)
     assert slack() == before
+
+
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # Python 3.12 warns where threads are left
+def test_a_forked_child_begins_with_what_the_thread_had(run_real):
+    async def main():
+        child = os.fork()
+        if child == 0:
+            os._exit(slack() != before)
+        assert os.waitpid(child, 0) == (child, 0)
+
+    before = slack()
+    run_real(main())

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import re
 import sys
 import threading
 import time
@@ -117,8 +118,7 @@ def test_what_holds_the_loop_too_long_is_logged(run_real, caplog):
     texts = [record.message for record in caplog.records if "slow one" in record.message]
     assert len(texts) == 1
     assert texts[0].startswith("Executing <Task finished name='slow one' coro=<")
-    assert " took 0.0" in texts[0]
-    assert texts[0].endswith(" seconds")
+    assert re.search(r" took \d+\.\d{3} seconds$", texts[0])
 
 
 def test_a_slow_callback_is_logged_by_its_handle(run_real, caplog):

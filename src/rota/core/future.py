@@ -39,7 +39,7 @@ THROW_TAKES_ONE = sys.version_info >= (3, 12)
 
 def wraps_stop_iteration() -> bool:
     """Whether the futures of this Python take a StopIteration, as the cause of a RuntimeError, or refuse it with
-    TypeError. They are asked: that changed in bug-fix releases of 3.12 (CPython issue 112182).
+    TypeError. They are asked: that changed in bug-fix releases of 3.12 (gh-112182 of CPython).
     """
 
     class Loop:
