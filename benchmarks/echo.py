@@ -1,0 +1,187 @@
+"""Echo servers: what an answer costs the process that gives it, as CPU time per echo.
+
+    python benchmarks/echo.py [--rounds 5] [--only CASE] [--peer LOOP] [--json]
+
+The server has a core and a process to itself; a client in C (``echo.c``, built by gcc when first needed) has another. A
+figure is the server's CPU time (user + system, by the scheduler's own count) divided by the echoes that the client
+counted in two seconds. The last column, ``C``, is a server of the same system calls without Python: nobody can be below
+it by much. A case is how the server is written, bytes of a message, and connections:
+
+============  ==========================================================================================
+protocol      an asyncio.Protocol: ``data_received`` writes back
+buffered      an asyncio.BufferedProtocol, with 256 KiB of memory for a connection
+streams       ``read`` and ``write`` and ``drain``, of asyncio's streams; on rota of rota's
+sock          ``loop.sock_recv`` and ``loop.sock_sendall``, a task for each connection
+udp           an asyncio.DatagramProtocol: ``datagram_received`` sends back; a connection is a client's socket
+============  ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import peers
+
+SECONDS = 2.0
+WARM_UP = 0.3
+SIZES = {"64 B": 64, "1 KiB": 1024, "16 KiB": 16384, "100 KiB": 102_400, "1 MiB": 1 << 20}
+CASES = [
+    f"{kind} {size} x{connections}"
+    for kind, sizes in (
+        ("protocol", SIZES),
+        ("buffered", ["1 KiB"]),
+        ("streams", ["1 KiB", "16 KiB"]),
+        ("sock", ["1 KiB", "16 KiB"]),
+        ("udp", ["1 KiB"]),
+    )
+    for size in sizes
+    for connections in (10, 200)
+    if connections == 10 or size == "1 KiB"
+]
+
+
+class Echo(asyncio.Protocol):
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class BufferedEcho(asyncio.BufferedProtocol):
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        self.memory = memoryview(bytearray(1 << 18))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.memory
+
+    def buffer_updated(self, size: int) -> None:
+        self.transport.write(self.memory[:size])
+
+
+class DatagramEcho(asyncio.DatagramProtocol):
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, address: Any) -> None:
+        self.transport.sendto(data, address)
+
+
+async def echo_stream(reader: Any, writer: Any) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+async def echo_sock(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    with sock:
+        while data := await loop.sock_recv(sock, 65536):
+            await loop.sock_sendall(sock, data)
+
+
+async def serve(peer: str, kind: str) -> None:
+    """Echo until the process is ended; prints the port."""
+    loop = asyncio.get_running_loop()
+    if kind == "udp":
+        transport, _ = await loop.create_datagram_endpoint(DatagramEcho, local_addr=("127.0.0.1", 0))
+        print(transport.get_extra_info("sockname")[1], flush=True)
+        await loop.create_future()
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    print(listener.getsockname()[1], flush=True)
+    if kind == "sock":
+        listener.setblocking(False)
+        tasks = []
+        while True:
+            sock, _ = await loop.sock_accept(listener)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            tasks.append(loop.create_task(echo_sock(loop, sock)))
+    if kind == "streams":
+        streams: Any = asyncio
+        if peer == "rota":
+            import rota
+
+            streams = rota
+        server = await streams.start_server(echo_stream, sock=listener)
+    else:
+        server = await loop.create_server(Echo if kind == "protocol" else BufferedEcho, sock=listener)
+    await server.serve_forever()
+
+
+def in_c() -> str:
+    """The program in C, built if it is not yet."""
+    source = Path(__file__).with_name("echo.c")
+    built = Path(tempfile.gettempdir()) / f"rota-echo-{source.stat().st_mtime_ns}"
+    if not built.exists():
+        subprocess.run(["gcc", "-O2", "-o", str(built), str(source)], check=True)
+    return str(built)
+
+
+def cpu(pid: int) -> float:
+    """Seconds that a process has run, all its threads."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
+
+
+def pinned(core: int) -> Any:
+    cores = sorted(os.sched_getaffinity(0))
+    return lambda: os.sched_setaffinity(0, {cores[core % len(cores)]})
+
+
+def measure(peer: str, case: str) -> float:
+    """Microseconds of the server's CPU for an echo."""
+    kind, size, connections = words(case)
+    here = [sys.executable, __file__, "--serve", peer, kind]
+    network = "udp" if kind == "udp" else "tcp"
+    command = [in_c(), "server", network] if peer == "C" else here
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(1)) as server:
+        try:
+            assert server.stdout is not None
+            port = server.stdout.readline().strip()
+            talk(network, port, connections, size, WARM_UP)
+            time.sleep(0.05)
+            before = cpu(server.pid)
+            echoes = talk(network, port, connections, size, SECONDS)
+            time.sleep(0.05)
+            return (cpu(server.pid) - before) / echoes * 1e6
+        finally:
+            server.send_signal(signal.SIGKILL)
+
+
+def talk(network: str, port: str, connections: int, size: int, seconds: float) -> int:
+    """How many echoes came."""
+    command = [in_c(), "client", network, port, str(connections), str(size), str(seconds)]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, preexec_fn=pinned(0))
+    return int(done.stdout.split()[0])
+
+
+def words(case: str) -> tuple[str, int, int]:
+    kind, rest = case.split(" ", 1)
+    size, connections = rest.rsplit(" x", 1)
+    return kind, SIZES[size], int(connections)
+
+
+def main() -> int:
+    if sys.argv[1:2] == ["--serve"]:
+        with asyncio.Runner(loop_factory=peers.maker(sys.argv[2])) as runner:
+            runner.run(serve(sys.argv[2], sys.argv[3]))
+        return 0
+    assert __doc__
+    return peers.run(__file__, __doc__, "CPU microseconds of the server per echo", CASES, measure, more=("C",))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
