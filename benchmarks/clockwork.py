@@ -1,43 +1,46 @@
 """The clockwork beside its peers: task step, wake, spawn, call_soon, timers, as CPU time per operation.
 
-    python benchmarks/clockwork.py [--rounds 5] [--json]
+    python benchmarks/clockwork.py [--rounds 5] [--only OPERATION] [--peer LOOP] [--json]
 
-Each loop runs in a process of its own, and the loops take turns, round by round: what slows the machine for a while
-slows them all. A figure is CPU time (user + system) of the process divided by the operations, the median of the
-rounds; the ratio to rota is the median of the ratios within each round. Nothing else should run on the machine.
+Each loop runs in a process of its own, pinned to a core, and the loops take turns, round by round: what slows the
+machine for a while slows them all. A figure is CPU time (user + system) of the process divided by the operations, the
+median of the rounds; the ratio to rota is the median of the ratios within each round. Nothing else should run on the
+machine. The last column, ``bare``, is the operation without any loop where there is such a thing: the coroutines are
+resumed one after the other from a deque, and nobody can be below that by much.
 
 =============  ============================================================================================
 step           one of 200 tasks has its turn and yields (a bare ``yield``, by :func:`types.coroutine`)
 sleep(0)       one of 200 tasks awaits ``asyncio.sleep(0)``
 wake           one of 200 tasks awaits a future, and another task finishes it
 spawn          ``await create_task(nothing())``
-gather         ``asyncio.gather`` of 1,000 coroutines that yield once, per coroutine
+gather         ``asyncio.gather`` of 100,000 coroutines that yield once, per coroutine
+TaskGroup      the same in an ``asyncio.TaskGroup``
 call_soon      a callback that calls ``call_soon`` with itself
 threadsafe     ``call_soon_threadsafe`` from the loop's own thread, per call
 call_later     ``call_later`` and ``cancel``, with 1,000 other timers waiting
 timers         1,000 timers come due, per timer
+sleeps         100,000 tasks asleep at once, from their start to their end, per task
+timeout        an ``asyncio.timeout`` entered and left
 queue          an item through an ``asyncio.Queue(1)`` between two tasks
+executor       ``run_in_executor`` of a function that does nothing, there and back
 =============  ============================================================================================
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
+import collections
 import gc
-import importlib.util
-import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Coroutine
 from types import coroutine
 from typing import Any
 
+import peers
+
 TASKS = 200
+MANY = 100_000
 
 
 @coroutine
@@ -107,9 +110,15 @@ async def spawn(count: int) -> int:
 
 
 async def gather(count: int) -> int:
-    for _ in range(count // 1000):
-        await asyncio.gather(*[yield_once() for _ in range(1000)])
-    return count // 1000 * 1000
+    await asyncio.gather(*[yield_once() for _ in range(count)])
+    return count
+
+
+async def task_group(count: int) -> int:
+    async with asyncio.TaskGroup() as group:
+        for _ in range(count):
+            group.create_task(yield_once())
+    return count
 
 
 async def yield_once() -> None:
@@ -176,6 +185,27 @@ async def timers(count: int) -> int:
     return count // 1000 * 1000
 
 
+async def sleeps(count: int) -> int:
+    """All are asleep before the first wakes: they sleep until a time when even a slow loop has started them."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + count * 10e-6
+
+    async def work() -> None:
+        await asyncio.sleep(end - loop.time())
+
+    tasks = [loop.create_task(work()) for _ in range(count)]
+    for task in tasks:
+        await task
+    return count
+
+
+async def timeout(count: int) -> int:
+    for _ in range(count):
+        async with asyncio.timeout(30):
+            pass
+    return count
+
+
 async def queue(count: int) -> int:
     channel: asyncio.Queue[int] = asyncio.Queue(1)
 
@@ -191,38 +221,59 @@ async def queue(count: int) -> int:
     return count
 
 
+async def executor(count: int) -> int:
+    loop = asyncio.get_running_loop()
+    for _ in range(count):
+        await loop.run_in_executor(None, nothing_sync)
+    return count
+
+
 #: name -> (what runs, how many operations)
 OPERATIONS: dict[str, tuple[Callable[[int], Coroutine[Any, Any, int]], int]] = {
-    "step": (step, 200_000),
+    "step": (step, 400_000),
     "sleep(0)": (sleep_zero, 200_000),
-    "wake": (wake, 60_000),
-    "spawn": (spawn, 60_000),
-    "gather": (gather, 60_000),
-    "call_soon": (call_soon, 200_000),
-    "threadsafe": (threadsafe, 60_000),
+    "wake": (wake, 100_000),
+    "spawn": (spawn, 100_000),
+    "gather": (gather, MANY),
+    "TaskGroup": (task_group, MANY),
+    "call_soon": (call_soon, 400_000),
+    "threadsafe": (threadsafe, 100_000),
     "call_later": (call_later, 100_000),
-    "timers": (timers, 60_000),
-    "queue": (queue, 40_000),
+    "timers": (timers, 100_000),
+    "sleeps": (sleeps, MANY),
+    "timeout": (timeout, 50_000),
+    "queue": (queue, 50_000),
+    "executor": (executor, 10_000),
 }
 
 
-def factory(name: str) -> tuple[Callable[[], asyncio.AbstractEventLoop], str]:
-    """How to make a loop called ``name``, and what it calls itself."""
-    if name == "rota":
-        import rota
+def without_a_loop(operation: str, count: int) -> float:
+    """Nanoseconds for a step or a spawn of coroutines that a deque keeps, and nothing more."""
+    each = {"step": count // TASKS, "spawn": 0, "gather": 1, "TaskGroup": 1}.get(operation)
+    if each is None:
+        sys.exit("nothing to compare with: it is the loop that is measured")
+    many = TASKS if operation == "step" else count
+    began = time.process_time_ns()
+    ready = collections.deque(turns_of(each) for _ in range(many))
+    while ready:
+        one = ready.popleft()
+        try:
+            one.send(None)
+        except StopIteration:
+            continue
+        ready.append(one)
+    return (time.process_time_ns() - began) / count
 
-        return rota.new_event_loop, f"rota {rota.__version__} ({'compiled' if rota.COMPILED else 'plain'})"
-    if name == "uvloop":
-        import uvloop
 
-        return uvloop.new_event_loop, f"uvloop {uvloop.__version__}"
-    return asyncio.SelectorEventLoop, f"asyncio {platform.python_version()}"
+async def turns_of(count: int) -> None:
+    await turns(count)
 
 
-def measure(name: str, operation: str) -> dict[str, Any]:
+def measure(peer: str, operation: str) -> float:
     """Nanoseconds of CPU per operation, in this process."""
-    make, title = factory(name)
     work, count = OPERATIONS[operation]
+    if peer == "bare":
+        return without_a_loop(operation, count)
 
     async def main() -> float:
         await work(max(count // 20, 1000))  # caches, free lists, lazy imports
@@ -231,56 +282,10 @@ def measure(name: str, operation: str) -> dict[str, Any]:
         done = await work(count)
         return (time.process_time_ns() - began) / done
 
-    with asyncio.Runner(loop_factory=make) as runner:
-        return {"loop": title, "ns": runner.run(main())}
-
-
-def one_round(names: list[str], operation: str) -> dict[str, dict[str, Any]]:
-    figures = {}
-    for name in names:
-        command = [sys.executable, __file__, "--one", name, operation]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        figures[name] = json.loads(done.stdout)
-    return figures
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=OPERATIONS, action="append", help="this operation only")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one", nargs=2, metavar=("LOOP", "OPERATION"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(measure(*arguments.one)))
-        return 0
-    names = ["rota", "asyncio"]
-    if importlib.util.find_spec("uvloop"):
-        names.append("uvloop")
-    table = []
-    for operation in arguments.only or OPERATIONS:
-        rounds = [one_round(names, operation) for _ in range(arguments.rounds)]
-        row: dict[str, Any] = {"operation": operation}
-        for name in names:
-            row[name] = statistics.median(figures[name]["ns"] for figures in rounds)
-            row[f"{name}/rota"] = statistics.median(figures[name]["ns"] / figures["rota"]["ns"] for figures in rounds)
-        table.append(row)
-        if not arguments.json:
-            show(row, names, {name: rounds[0][name]["loop"] for name in names}, first=len(table) == 1)
-    if arguments.json:
-        print(json.dumps(table, indent=2))
-    return 0
-
-
-def show(row: dict[str, Any], names: list[str], titles: dict[str, str], first: bool) -> None:
-    if first:
-        print(", ".join(titles.values()), f"on Python {platform.python_version()}, {os.cpu_count()} cores")
-        print("CPU nanoseconds per operation, and how many times rota's that is")
-        print(f"{'':12}" + "".join(f"{name:>18}" for name in names))
-    cells = [f"{row['rota']:18.0f}"]
-    cells += [f"{row[name]:10.0f} ({row[f'{name}/rota']:4.1f}x)" for name in names if name != "rota"]
-    print(f"{row['operation']:12}" + "".join(f"{cell:>18}" for cell in cells), flush=True)
+    with asyncio.Runner(loop_factory=peers.maker(peer)) as runner:
+        return runner.run(main())
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    assert __doc__
+    sys.exit(peers.run(__file__, __doc__, "CPU nanoseconds per operation", OPERATIONS, measure, more=("bare",), core=1))

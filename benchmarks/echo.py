@@ -136,18 +136,13 @@ def cpu(pid: int) -> float:
     return total / 1e9
 
 
-def pinned(core: int) -> Any:
-    cores = sorted(os.sched_getaffinity(0))
-    return lambda: os.sched_setaffinity(0, {cores[core % len(cores)]})
-
-
 def measure(peer: str, case: str) -> float:
     """Microseconds of the server's CPU for an echo."""
     kind, size, connections = words(case)
     here = [sys.executable, __file__, "--serve", peer, kind]
     network = "udp" if kind == "udp" else "tcp"
     command = [in_c(), "server", network] if peer == "C" else here
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=pinned(1)) as server:
+    with subprocess.Popen([*peers.on_core(1), *command], stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             port = server.stdout.readline().strip()
@@ -164,7 +159,7 @@ def measure(peer: str, case: str) -> float:
 def talk(network: str, port: str, connections: int, size: int, seconds: float) -> int:
     """How many echoes came."""
     command = [in_c(), "client", network, port, str(connections), str(size), str(seconds)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, preexec_fn=pinned(0))
+    done = subprocess.run([*peers.on_core(0), *command], stdout=subprocess.PIPE, text=True, check=True)
     return int(done.stdout.split()[0])
 
 

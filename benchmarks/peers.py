@@ -63,6 +63,22 @@ def machine() -> str:
     return f"CPython {platform.python_version()}, {platform.system()} {platform.release()}, {os.cpu_count()} x {model}"
 
 
+def nth(core: int) -> int:
+    """The number of the ``core``-th of the cores that there are."""
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[core % len(cores)]
+
+
+def on_core(core: int) -> list[str]:
+    """What goes before a command to keep it on a core."""
+    return ["taskset", "--cpu-list", str(nth(core))]
+
+
+def stay_on(core: int) -> None:
+    """Keep this process, and what it starts, on a core."""
+    os.sched_setaffinity(0, {nth(core)})
+
+
 @dataclasses.dataclass
 class Cell:
     """One figure of a table: the median, and how many times rota's it is; None where a peer could not do it."""
@@ -72,8 +88,8 @@ class Cell:
     why: str = ""
 
 
-def by_turns(script: str, peers: list[str], case: str, rounds: int, core: int | None = None) -> dict[str, Cell]:
-    """Call ``script --one PEER CASE`` for each of ``peers``, ``rounds`` times by turns; pinned to ``core`` if given."""
+def by_turns(script: str, peers: list[str], case: str, rounds: int) -> dict[str, Cell]:
+    """Call ``script --one PEER CASE`` for each of ``peers``, ``rounds`` times by turns."""
     figures: dict[str, list[float]] = {peer: [] for peer in peers}
     why: dict[str, str] = {}
     for _ in range(rounds):
@@ -84,7 +100,7 @@ def by_turns(script: str, peers: list[str], case: str, rounds: int, core: int | 
                 [sys.executable, script, "--one", peer, case],
                 capture_output=True,
                 text=True,
-                preexec_fn=None if core is None else (lambda: os.sched_setaffinity(0, {core})),
+                check=False,
             )
             if done.returncode:
                 why[peer] = (done.stderr.strip() or "no reason given").splitlines()[-1]
@@ -133,7 +149,7 @@ def run(
     core: int | None = None,
 ) -> int:
     """The command line of a benchmark: all ``cases`` for all loops (and ``more``, the limits that are no loop)."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=list(cases), action="append", metavar="CASE", help="this case only")
     parser.add_argument("--peer", choices=[*LOOPS, *more], action="append", help="beside rota, this one only")
@@ -141,12 +157,14 @@ def run(
     parser.add_argument("--one", nargs=2, metavar=("PEER", "CASE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
+        if core is not None:
+            stay_on(core)
         print(measure(*options.one))
         return 0
     peers = [peer for peer in [*installed(), *more] if peer == US or not options.peer or peer in options.peer]
     table: dict[str, Any] = {}
     for case in options.only or cases:
-        cells = by_turns(script, peers, case, options.rounds, core)
+        cells = by_turns(script, peers, case, options.rounds)
         if not options.json:
             show(case, cells, first=not table, unit=unit)
         table[case] = {peer: dataclasses.asdict(found) for peer, found in cells.items()}

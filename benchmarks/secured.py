@@ -103,12 +103,12 @@ def measure(peer: str, case: str) -> float:
     """Microseconds of the server's CPU for an echo."""
     size, connections = case.split(" x")
     certificate()
-    command = [sys.executable, __file__, "--serve", peer]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=echo.pinned(1)) as server:
+    command = [*peers.on_core(1), sys.executable, __file__, "--serve", peer]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
             port = int(server.stdout.readline())
-            echo.pinned(0)()
+            peers.stay_on(0)
             talk(port, int(connections), SIZES[size], echo.WARM_UP)
             time.sleep(0.05)
             before = echo.cpu(server.pid)

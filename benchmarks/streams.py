@@ -1,11 +1,11 @@
 """Streams beside their peers: messages that go to an echo server and come back, as CPU time per message.
 
-    python benchmarks/streams.py [--rounds 5] [--json]
+    python benchmarks/streams.py [--rounds 5] [--only CASE] [--peer LOOP] [--json]
 
 Client and server share one loop and one process, over TCP on this machine, so a figure is what both sides and the
-kernel take together. Each row of the table below is one pair of loop and streams in a process of its own, and the
-pairs take turns, round by round. A figure is CPU time (user + system) of the process divided by the messages, the
-median of the rounds; the ratio to rota's streams on rota is the median of the ratios within each round.
+kernel take together. A figure is CPU time (user + system) of the process divided by the messages. On rota the streams
+are rota's, on the others asyncio's; two columns more are asyncio's streams on rota, and ``sockets``: ``send`` and
+``recv`` of the same messages, which is the kernel's own part.
 
 ============  ========================================================================
 1 KiB, 1      1 KiB, one connection: ``write``, ``drain``, ``readexactly``; the server reads what is there
@@ -13,26 +13,21 @@ median of the rounds; the ratio to rota's streams on rota is the median of the r
 line          lines of 100 bytes, ``readline`` on both sides, one connection
 300 kB        300,000 bytes, one connection
 ============  ========================================================================
-
-The kernel's own part, the same for all, is the row ``sockets``: ``send`` and ``recv`` of the same messages.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
-import importlib.util
-import json
-import os
-import platform
 import socket
-import statistics
-import subprocess
 import sys
 import time
 from typing import Any
 
+import peers
+
+ASYNCIO_ON_ROTA = "asyncio's on rota"
+SOCKETS = "sockets"
 LIMIT = 1 << 20  # of every reader: no message is cut
 
 #: name -> (connections, bytes of a message, whether it is read as a line, messages)
@@ -107,68 +102,20 @@ def kernel(case: str) -> float:
     return taken
 
 
-def measure(pair: str, case: str) -> float:
-    loop, _, streams = pair.partition("+")
-    if loop == "sockets":
+def measure(peer: str, case: str) -> float:
+    """Microseconds of CPU for a message there and back."""
+    if peer == SOCKETS:
         return kernel(case)
-    import rota
+    streams: Any = asyncio
+    if peer == "rota":
+        import rota
 
-    if loop == "uvloop":
-        import uvloop
-
-        make: Any = uvloop.new_event_loop
-    else:
-        make = rota.new_event_loop if loop == "rota" else asyncio.SelectorEventLoop
-    with asyncio.Runner(loop_factory=make) as runner:
-        return runner.run(exchange(rota if streams == "rota" else asyncio, case))
-
-
-def one_round(pairs: list[str], case: str) -> dict[str, float]:
-    figures = {}
-    for pair in pairs:
-        command = [sys.executable, __file__, "--one", pair, case]
-        figures[pair] = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return figures
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--only", choices=CASES, action="append", help="this case only")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one", nargs=2, metavar=("LOOP+STREAMS", "CASE"), help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.one:
-        print(measure(*arguments.one))
-        return 0
-    import rota
-
-    pairs = ["rota+rota", "rota+asyncio", "asyncio+asyncio"]
-    if importlib.util.find_spec("uvloop"):
-        pairs.append("uvloop+asyncio")
-    pairs.append("sockets")
-    table: dict[str, dict[str, Any]] = {}
-    for case in arguments.only or CASES:
-        rounds = [one_round(pairs, case) for _ in range(arguments.rounds)]
-        table[case] = {
-            pair: {
-                "us": statistics.median(figures[pair] for figures in rounds),
-                "ratio": statistics.median(figures[pair] / figures["rota+rota"] for figures in rounds),
-            }
-            for pair in pairs
-        }
-    if arguments.json:
-        print(json.dumps(table, indent=2))
-        return 0
-    mode = "compiled" if rota.COMPILED else "plain"
-    print(f"rota {rota.__version__} ({mode}), Python {platform.python_version()}, {os.cpu_count()} cores")
-    print("CPU microseconds per message there and back, and how many times that of rota+rota")
-    print(f"{'loop+streams':16}" + "".join(f"{case:>18}" for case in table))
-    for pair in pairs:
-        cells = [f"{row[pair]['us']:.1f} ({row[pair]['ratio']:.2f}x)" for row in table.values()]
-        print(f"{pair:16}" + "".join(f"{cell:>18}" for cell in cells))
-    return 0
+        streams = rota
+    with asyncio.Runner(loop_factory=peers.maker("rota" if peer == ASYNCIO_ON_ROTA else peer)) as runner:
+        return runner.run(exchange(streams, case))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    assert __doc__
+    unit = "CPU microseconds per message there and back"
+    sys.exit(peers.run(__file__, __doc__, unit, CASES, measure, more=(ASYNCIO_ON_ROTA, SOCKETS), core=1))

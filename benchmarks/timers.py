@@ -1,4 +1,4 @@
-"""How late timers are on an idle loop: rota beside asyncio, and uvloop if it is installed.
+"""How late timers are on an idle loop, beside the peers that are installed.
 
     python benchmarks/timers.py [--count 2000] [--json]
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import importlib.util
 import json
 import random
 import statistics
@@ -20,19 +19,9 @@ import sys
 import time
 from typing import Any
 
-LOOPS = ("time.sleep", "rota", "asyncio", "uvloop")
+import peers
 
-
-def factory(name: str) -> Any:
-    if name == "rota":
-        import rota
-
-        return rota.new_event_loop
-    if name == "uvloop":
-        import uvloop
-
-        return uvloop.new_event_loop
-    return asyncio.SelectorEventLoop
+SLEEP = "time.sleep"
 
 
 def delays(count: int) -> list[float]:
@@ -62,10 +51,10 @@ def asleep(count: int) -> list[float]:
 
 
 def measure(name: str, count: int) -> dict[str, Any]:
-    if name == "time.sleep":
+    if name == SLEEP:
         late = asleep(count)
     else:
-        with asyncio.Runner(loop_factory=factory(name)) as runner:
+        with asyncio.Runner(loop_factory=peers.maker(name)) as runner:
             late = runner.run(on_a_loop(count))
     microseconds = sorted(second * 1e6 for second in late)
     return {
@@ -80,14 +69,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--one", choices=LOOPS, help=argparse.SUPPRESS)
+    parser.add_argument("--one", choices=[SLEEP, *peers.LOOPS], help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
         print(json.dumps(measure(arguments.one, arguments.count)))
         return 0
-    names = [name for name in LOOPS if name != "uvloop" or importlib.util.find_spec("uvloop")]
     rows = []
-    for name in names:
+    for name in [SLEEP, *peers.installed()]:
         command = [sys.executable, __file__, "--one", name, "--count", str(arguments.count)]
         rows.append(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
     if arguments.json:
