@@ -1,4 +1,5 @@
 from .ended cimport Ended
+from .ready cimport Runnable
 
 
 cdef extern from *:
@@ -113,6 +114,14 @@ cdef extern from *:
         }
     }
 
+    /* A list's item and None in its place, with nothing counted up and down. */
+    static CYTHON_INLINE PyObject *rota_take(PyObject *list, Py_ssize_t place) {
+        PyObject *item = PyList_GET_ITEM(list, place);
+        Py_INCREF(Py_None);
+        PyList_SET_ITEM(list, place, Py_None);
+        return item;
+    }
+
     static CYTHON_INLINE double rota_monotonic(void) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -140,6 +149,7 @@ cdef extern from *:
     int stop_iteration "rota_stop_iteration"(object value) except -1
     Py_ssize_t find "rota_find"(object data, object part, Py_ssize_t begin) except -2
     Py_ssize_t PyNumber_AsSsize_t(object number, void *overflow) except? -1
+    object rota_take(list ring, Py_ssize_t place)
     double monotonic "rota_monotonic"()
     long set_timer_slack "rota_set_timer_slack"(long nanoseconds)
     int check_signals "PyErr_CheckSignals"() except -1
@@ -173,6 +183,10 @@ cdef inline object throw(object context, object coro, object error, Ended ended)
     else:
         ended.error = outcome
     return ended
+
+
+cdef inline Runnable take(list ring, Py_ssize_t place):
+    return <Runnable>rota_take(ring, place)
 
 
 cdef inline object cancel(object future, object message):

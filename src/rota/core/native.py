@@ -31,6 +31,7 @@ __all__ = [
     "set_timer_slack",
     "step",
     "stop_iteration",
+    "take",
     "throw",
 ]
 
@@ -102,6 +103,13 @@ def find(data: bytes | bytearray, part: bytes, begin: int) -> int:
 def clip(number: SupportsIndex) -> int:
     """``number`` as a size: what is too large for one is the largest. Raises TypeError for what is no integer."""
     return min(operator.index(number), sys.maxsize)
+
+
+def take(ring: list[Any], place: int) -> Any:
+    """What stands at ``place`` of ``ring``, which has None there from now on. Compiled, a Runnable, unchecked."""
+    taken = ring[place]
+    ring[place] = None
+    return taken
 
 
 def monotonic() -> float:

@@ -1,5 +1,7 @@
 cimport cython
 
+from . cimport native
+
 
 cdef class Runnable:
     cdef bint _is_task

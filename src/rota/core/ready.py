@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from . import native
+
 RING = 64  # slots of a new ring: a small program never grows it. A power of two, for the mask.
 
 
@@ -69,12 +71,11 @@ class Ready:
 
     def pop(self) -> Runnable:
         """Take out who runs next. The caller has seen that somebody is there."""
-        runnable = self._ring[self._head]
-        self._ring[self._head] = None
+        runnable: Runnable = native.take(self._ring, self._head)
         self._head = (self._head + 1) & self._mask
         self._count -= 1
-        runnable._queued = False  # type: ignore[union-attr]
-        return runnable  # type: ignore[return-value]
+        runnable._queued = False
+        return runnable
 
     def clear(self) -> None:
         """Drop everybody, unrun."""

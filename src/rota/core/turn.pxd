@@ -32,7 +32,7 @@ cdef class LoopCore(LoopState):
     cdef public bint _stopping
     cdef object _task_factory
     cdef readonly Timers _timers
-    cdef list _turn_end
+    cdef Ready _turn_end
     cdef readonly long long _turns
     cdef long _slack_before
     cdef int _unpolled
@@ -54,7 +54,7 @@ cdef class LoopCore(LoopState):
 
     cdef _refuse(self)
 
-    @cython.locals(leaving=list, runnable=Runnable, count=Py_ssize_t)
+    @cython.locals(leaving=Ready, runnable=Runnable, count=Py_ssize_t)
     cdef _end_turn(self)
 
     @cython.locals(timeout=double, when=double, now=double)

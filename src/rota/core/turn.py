@@ -37,7 +37,7 @@ from .future import Future, new_future
 from .handle import Handle, TimerHandle, new_handle, new_timer
 from .policy import Policy, ready_for
 from .probes import Probes
-from .ready import Runnable
+from .ready import Ready, Runnable
 from .registry import swap_current
 from .state import LoopState
 from .task import Task, new_task
@@ -98,7 +98,7 @@ class LoopCore(LoopState):
         self._timers = Timers()
         self._inbox: deque[Handle] = deque()
         self._inherited = False  # by a fork: the loop is the parent process's
-        self._turn_end: list[Runnable] = []
+        self._turn_end = Ready()
         self._kept_since = 0.0  # when the first of them came
         self._thread_id = None
         self._slack_before = 0
@@ -167,7 +167,7 @@ class LoopCore(LoopState):
                         self._run_observed(runnable)
                     else:
                         runnable._run()
-                    if self._turn_end and self._clock.time() - self._kept_since > WRITE_LONGEST_WAIT:
+                    if self._turn_end._count and self._clock.time() - self._kept_since > WRITE_LONGEST_WAIT:
                         self._end_turn()
             except (SystemExit, KeyboardInterrupt):
                 raise
@@ -178,7 +178,7 @@ class LoopCore(LoopState):
         if self._stepping:
             self._leave_task()
         # Let the writes of this turn go.
-        if self._turn_end:
+        if self._turn_end._count:
             self._end_turn()
         if self._stopping:
             return True
@@ -210,30 +210,28 @@ class LoopCore(LoopState):
         self.call_exception_handler({"message": f"Exception while running {describe(runnable)}", "exception": error})
 
     def _end_turn(self) -> None:
+        """Run those who asked for the end of the turn. Who asks meanwhile, or is left by an interrupt, has the next."""
         if self._stepping:
             self._leave_task()
         leaving = self._turn_end
-        self._turn_end = []
-        count = 0
-        try:
-            for runnable in leaving:
-                count += 1
-                try:
+        count = leaving._count
+        runnable = None
+        while count > 0:
+            try:
+                while count > 0:
+                    count -= 1
+                    runnable = leaving.pop()
                     runnable._run()
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:
-                    self._run_failed(runnable, error)
-        finally:
-            if count < len(leaving):
-                # An interrupt: the others are still to come.
-                self._turn_end = leaving[count:] + self._turn_end
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self._run_failed(runnable, error)
 
     def _poll(self) -> None:
         """Move what is done from waiting to ready; sleep for it if nobody is ready."""
         timeout = 0.0
         # A write that came out of the end of the turn, from resume_writing, leaves at the end of the next one.
-        if not self._ready._count and not self._stopping and not self._turn_end:
+        if not self._ready._count and not self._stopping and not self._turn_end._count:
             self._parked = True
             if not self._inbox:
                 timeout = -1.0
@@ -285,9 +283,9 @@ class LoopCore(LoopState):
 
     def _at_turn_end(self, runnable: Runnable) -> None:
         """Run ``runnable`` once, after those whose turn it is (or a good many of them) and before the next poll."""
-        if not self._turn_end:
+        if not self._turn_end._count:
             self._kept_since = self._clock.time()
-        self._turn_end.append(runnable)
+        self._turn_end.push(runnable)
 
     # -- calls --------------------------------------------------------------------------------------------------
 
@@ -490,7 +488,7 @@ class LoopCore(LoopState):
         self._ready.clear()
         self._timers.clear()
         self._inbox.clear()
-        self._turn_end = []
+        self._turn_end.clear()
 
     def _leave_core_to_parent(self) -> None:
         """This process is a child, forked from the one that has this loop: do nothing more here, and keep everything.
@@ -504,5 +502,5 @@ class LoopCore(LoopState):
         if self._thread_id is not None:
             self._wake_on_time(False)
         self._thread_id = None
-        self._turn_end = []
+        self._turn_end.clear()
         self._ready.guard(refuse_inherited)

@@ -108,6 +108,13 @@ cdef extern from *:
         return size;
     }
 
+    static CYTHON_UNUSED Py_ssize_t rota_send_one(int fd, PyObject *data) {
+        ssize_t size = send(fd, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), MSG_NOSIGNAL);
+        if (size >= 0 || rota_would_block()) return size;
+        PyErr_SetFromErrno(PyExc_OSError);
+        return -2;
+    }
+
     static CYTHON_UNUSED Py_ssize_t rota_send(int fd, PyObject *buffers, Py_ssize_t offset) {
         struct iovec parts[ROTA_WRITE_BUFFERS];
         struct msghdr message = {0};
@@ -301,6 +308,7 @@ cdef extern from *:
     object rota_recv(int fd)
     Py_ssize_t rota_recv_into(int fd, object buffer) except -2
     Py_ssize_t rota_recv_to(int fd, object take) except -2
+    Py_ssize_t rota_send_one(int fd, bytes data) except -2
     Py_ssize_t rota_send(int fd, list buffers, Py_ssize_t offset) except -2
     bint rota_knows_family(int family)
     object rota_recvfrom(int fd)
@@ -341,6 +349,10 @@ cdef inline Py_ssize_t recv_into(object sock, int fd, object buffer) except -2:
 
 cdef inline Py_ssize_t recv_to(object sock, int fd, object take) except -2:
     return rota_recv_to(fd, take)
+
+
+cdef inline Py_ssize_t send_one(object sock, int fd, bytes data) except -2:
+    return rota_send_one(fd, data)
 
 
 cdef inline Py_ssize_t send(object sock, int fd, list buffers, Py_ssize_t offset) except -2:

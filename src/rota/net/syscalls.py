@@ -66,6 +66,14 @@ def recv_to(sock: socket.socket, fd: int, take: Callable[[bytes], object]) -> in
     return len(data)
 
 
+def send_one(sock: socket.socket, fd: int, data: bytes) -> int:
+    """Send ``data``; how many bytes the kernel took, -1 for none."""
+    try:
+        return sock.send(data)
+    except (BlockingIOError, InterruptedError):
+        return -1
+
+
 def send(sock: socket.socket, fd: int, buffers: list[bytes], offset: int) -> int:
     """Send ``buffers`` in one call, without the first ``offset`` bytes; how many bytes the kernel took."""
     first = memoryview(buffers[0])[offset:] if offset else buffers[0]

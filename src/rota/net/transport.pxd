@@ -14,6 +14,7 @@ cdef class SocketTransport(Watched):
     cdef bint _eof
     cdef Layer _layer
     cdef Py_ssize_t _offset
+    cdef bytes _only
     cdef list _out
     cdef bint _paused
     cdef object _room
@@ -35,6 +36,8 @@ cdef class SocketTransport(Watched):
     cpdef write(self, data)
 
     cdef _send_records(self, bytes data)
+
+    cdef _keep(self, bytes data)
 
     cdef _send_later(self)
 

@@ -41,6 +41,7 @@ class SocketTransport(Watched):
         "_eof",
         "_layer",
         "_offset",
+        "_only",
         "_out",
         "_paused",
         "_room",
@@ -71,6 +72,7 @@ class SocketTransport(Watched):
         Watched.__init__(self, loop, extra)
         self._fd = int(sock.fileno())
         self._server = server
+        self._only: bytes | None = None  # what was written, while it is one piece: most messages are, and need no list
         self._out: list[bytes] = []
         self._offset = 0  # bytes of the first of _out that have left
         self._paused = False
@@ -218,8 +220,7 @@ class SocketTransport(Watched):
         if self._lost:
             self._write_lost()
             return
-        self._out.append(data)
-        self._size += len(data)
+        self._keep(data)
         self._send_later()
 
     def writelines(self, list_of_data: Iterable[bytes | bytearray | memoryview]) -> None:
@@ -234,7 +235,7 @@ class SocketTransport(Watched):
         if self._closing or self._eof:
             return
         self._eof = True
-        if not (self._out or self._sending_file):
+        if not (self._size or self._sending_file):
             self._shut_writing()
 
     def can_write_eof(self) -> bool:
@@ -243,10 +244,19 @@ class SocketTransport(Watched):
     def _send_records(self, data: bytes) -> None:
         """For a layer, which keeps what was written itself and asks for ``_size``: send now."""
         if not self._lost:
-            self._out.append(data)
-            self._size += len(data)
+            self._keep(data)
             if not self._writing:
                 self._flush(False)
+
+    def _keep(self, data: bytes) -> None:
+        if self._size == 0:
+            self._only = data
+        else:
+            if self._only is not None:
+                self._out.append(self._only)
+                self._only = None
+            self._out.append(data)
+        self._size += len(data)
 
     def _send_later(self) -> None:
         if not self._writing:
@@ -261,21 +271,22 @@ class SocketTransport(Watched):
         if self._loop._inherited:
             # In a forked child: the parent sends what was written before, and would send it a second time.
             self._loop._refuse()
-        while self._out and not self._lost:
-            try:
-                sent = syscalls.send(self._file, self._fd, self._out, self._offset)
-            except OSError as error:
-                self._stop_writing()
-                self._drop_out()
-                self._fatal_error(error, "Fatal write error on socket transport")
-                return
-            if sent < 0:
-                break
-            if not self._take_out(sent):
-                break
+        try:
+            while self._size and not self._lost:
+                if self._only is not None:
+                    sent = syscalls.send_one(self._file, self._fd, self._only)
+                else:
+                    sent = syscalls.send(self._file, self._fd, self._out, self._offset)
+                if sent < 0 or not self._take_out(sent):
+                    break
+        except OSError as error:
+            self._stop_writing()
+            self._drop_out()
+            self._fatal_error(error, "Fatal write error on socket transport")
+            return
         if self._lost:
             return
-        if self._out:
+        if self._size:
             if not self._start_writing():
                 return
         else:
@@ -284,7 +295,7 @@ class SocketTransport(Watched):
             self._check_drained(outside)
         finally:
             # After an interrupt, too: the loop may be run again, and nobody would come back to this.
-            if not self._out:
+            if not self._size:
                 self._all_left()
         # Held here, as in _feed_layer.
         layer = self._layer
@@ -304,6 +315,12 @@ class SocketTransport(Watched):
     def _take_out(self, sent: int) -> bool:
         """Forget the first ``sent`` bytes. False when the kernel took less than it was offered."""
         self._size -= sent
+        if self._only is not None:
+            if self._size:
+                self._out.append(self._only)
+                self._offset = sent
+            self._only = None
+            return self._size == 0
         sent += self._offset
         count = 0
         for data in self._out:
@@ -319,6 +336,7 @@ class SocketTransport(Watched):
         return count == WRITE_BUFFERS and sent == 0
 
     def _drop_out(self) -> None:
+        self._only = None
         self._out = []
         self._offset = 0
         self._size = 0
@@ -341,7 +359,7 @@ class SocketTransport(Watched):
         if self._eof:
             raise RuntimeError("Cannot call sendfile() after write_eof()")
         self._sending_file = True
-        if self._out:
+        if self._size:
             self._flush(False)
         sock: socket.socket = self._file
         return sock
@@ -369,7 +387,7 @@ class SocketTransport(Watched):
         """Writing goes on."""
         self._sending_file = False
         self._room = None
-        if not self._out and not self._closing:
+        if not self._size and not self._closing:
             self._stop_writing()
             if self._eof:
                 self._shut_writing()
@@ -383,7 +401,7 @@ class SocketTransport(Watched):
         self._closing = True
         self._stop_reading()
         self._send_kept()
-        if not self._out:
+        if not self._size:
             self._stop_writing()
             self._drop_room(None)
             self._lose(None)
