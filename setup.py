@@ -34,6 +34,7 @@ HOT = [
     "rota.core.handle",
     "rota.core.policy",
     "rota.core.ready",
+    "rota.core.runnable",
     "rota.core.state",
     "rota.core.task",
     "rota.core.timers",

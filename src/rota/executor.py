@@ -20,8 +20,11 @@ from .core.lifecycle import Lifecycle
 class Executor(Lifecycle):
     """The loop's threads."""
 
-    _default_executor: concurrent.futures.ThreadPoolExecutor | None = None
     _executor_shut_down = False
+
+    def __init__(self, *args: Any) -> None:
+        self._default_executor: concurrent.futures.ThreadPoolExecutor | None = None
+        super().__init__(*args)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
         """``func(*args)`` in ``executor``, or in the default pool if that is None.

@@ -2,10 +2,12 @@ cimport cython
 
 from . cimport native
 from .handle cimport new_handle
-from .ready cimport Ready, Runnable
+from .ready cimport Ready
+from .runnable cimport Runnable
 from .state cimport LoopState
 
 cdef object CancelledError, InvalidStateError, source_traceback
+cdef object UNTOUCHED, UNTOUCHED_ITERATOR
 
 cdef int PENDING
 cdef int CANCELLED

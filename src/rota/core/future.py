@@ -29,7 +29,8 @@ from typing import Any
 from . import native
 from .debugging import source_traceback
 from .handle import new_handle
-from .ready import Ready, Runnable
+from .ready import Ready
+from .runnable import Runnable
 from .state import LoopState
 from .states import CANCELLED, FINISHED, PENDING, STATES
 
@@ -114,7 +115,7 @@ class Future(Runnable):
         return self._iterate()  # type: ignore[return-value]
 
     def _iterate(self) -> FutureIterator:
-        iterator = FutureIterator.__new__(FutureIterator)
+        iterator = native.another(UNTOUCHED_ITERATOR)
         iterator._future = self
         iterator._given = False
         return iterator
@@ -400,6 +401,10 @@ class FutureIterator:
         self._future = None
 
 
+UNTOUCHED = native.untouched(Future)
+UNTOUCHED_ITERATOR = native.untouched(FutureIterator)
+
+
 def loop_of(given: Any) -> LoopState:
     """The loop for a future: ``given``, or the current one for None. Raises TypeError unless it is rota's."""
     loop = asyncio.get_event_loop() if given is None else given
@@ -420,6 +425,6 @@ def stop_iteration_error(stop: StopIteration) -> RuntimeError:
 
 def new_future(loop: Any) -> Future:
     """A Future, without the price of a Python-level call."""
-    future = Future.__new__(Future)
+    future = native.another(UNTOUCHED)
     future._prepare(loop)
     return future

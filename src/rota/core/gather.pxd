@@ -2,7 +2,7 @@ cimport cython
 
 from . cimport native
 from .future cimport Future
-from .ready cimport Runnable
+from .runnable cimport Runnable
 from .state cimport LoopState
 
 cdef object CancelledError

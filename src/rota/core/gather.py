@@ -13,7 +13,7 @@ from typing import Any
 
 from . import native
 from .future import Future
-from .ready import Runnable
+from .runnable import Runnable
 from .state import LoopState
 from .states import CANCELLED, FINISHED, PENDING
 

@@ -1,14 +1,15 @@
 cimport cython
 
 from . cimport native
-from .ready cimport Runnable
+from .runnable cimport Runnable
 from .state cimport LoopState
 
 cdef object callback_source, source_traceback
+cdef object UNTOUCHED_HANDLE, UNTOUCHED_TIMER
 
 
 cdef class Handle(Runnable):
-    cdef readonly object _args
+    cdef readonly tuple _args
     cdef readonly object _callback
     cdef readonly bint _cancelled
     cdef readonly object _context

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import native
 from .debugging import callback_source, source_traceback
-from .ready import Runnable
+from .runnable import Runnable
 
 if TYPE_CHECKING:
     from .state import LoopState
@@ -84,16 +84,18 @@ class Handle(Runnable):
     def _run(self) -> None:
         if self._cancelled:
             return
-        try:
-            native.call(self._context, self._callback, self._args)  # type: ignore[arg-type]
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
+        error = native.run(self._context, self._callback, self._args)  # type: ignore[arg-type]
+        if error is not None:
             self._failed(error)
-        # What the callback raised may be kept, with this frame in plain Python.
-        self = None  # type: ignore[assignment]  # noqa: PLW0642
 
     def _failed(self, error: BaseException) -> None:
+        """The callback raised ``error``."""
+        if isinstance(error, (SystemExit, KeyboardInterrupt)):
+            try:
+                raise error
+            finally:
+                # In plain Python its traceback leads here: the two would hold one another.
+                del self, error
         source = "a cancelled callback"
         if self._callback is not None:
             source = callback_source(self._callback, self._args, self._loop._debug)
@@ -170,9 +172,13 @@ class TimerHandle(Handle):
                 self._loop._timer_handle_cancelled(self)
 
 
+UNTOUCHED_HANDLE = native.untouched(Handle)
+UNTOUCHED_TIMER = native.untouched(TimerHandle)
+
+
 def new_handle(callback: Callable[..., Any], args: tuple[Any, ...], loop: LoopState, context: Context | None) -> Handle:
     """A Handle, without the price of a Python-level call."""
-    handle = Handle.__new__(Handle)
+    handle = native.another(UNTOUCHED_HANDLE)
     handle._prepare(callback, args, loop, context)
     return handle
 
@@ -181,7 +187,7 @@ def new_timer(
     when: float, callback: Callable[..., Any], args: tuple[Any, ...], loop: LoopState, context: Context | None
 ) -> TimerHandle:
     """A TimerHandle, without the price of a Python-level call."""
-    timer = TimerHandle.__new__(TimerHandle)
+    timer = native.another(UNTOUCHED_TIMER)
     timer._prepare(callback, args, loop, context)
     timer._wait_for(when)
     return timer

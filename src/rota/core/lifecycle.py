@@ -30,11 +30,11 @@ class Lifecycle(LoopCore):
 
     _asyncgens_shut_down = False
     _origin_depth: int | None = None
-    #: The wakeup fd that was set before the loop's, and the file that it was.
-    _heard_before: tuple[int, tuple[int, int] | None] = (-1, None)
 
     def __init__(self, poller: Any, waker: Any, clock: Clock | None = None, policy: str | Policy = "fifo") -> None:
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
+        #: The wakeup fd that was set before the loop's, and the file that it was.
+        self._heard_before: tuple[int, tuple[int, int] | None] = (-1, None)
         super().__init__(poller, waker, clock, policy)
         open_loops.add(self)
 

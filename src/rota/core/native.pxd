@@ -1,5 +1,5 @@
 from .ended cimport Ended
-from .ready cimport Runnable
+from .runnable cimport Runnable
 
 
 cdef extern from *:
@@ -62,12 +62,25 @@ cdef extern from *:
         return value;
     }
 
-    static CYTHON_INLINE PyObject *rota_call(PyObject *context, PyObject *callback, PyObject *args) {
+    static CYTHON_UNUSED PyObject *rota_call(PyObject *context, PyObject *callback, PyObject *args) {
         PyObject *value;
         if (PyContext_Enter(context) < 0) return NULL;
         value = PyObject_Call(callback, args, NULL);
         if (PyContext_Exit(context) < 0) Py_CLEAR(value);
         return value;
+    }
+
+    /* A vector call takes the arguments as they stand in the tuple. */
+    static CYTHON_INLINE PyObject *rota_run(PyObject *context, PyObject *callback, PyObject *args) {
+        PyObject *value = NULL;
+        if (PyContext_Enter(context) == 0) {
+            size_t count = (size_t)PyTuple_GET_SIZE(args);
+            value = PyObject_Vectorcall(callback, &PyTuple_GET_ITEM(args, 0), count, NULL);
+            if (PyContext_Exit(context) < 0) Py_CLEAR(value);
+        }
+        if (value == NULL) return rota_take_error();
+        Py_DECREF(value);
+        Py_RETURN_NONE;
     }
 
     /* The method is found and called without an object for the two. */
@@ -122,6 +135,81 @@ cdef extern from *:
         return item;
     }
 
+    /* The few types of this module whose objects come and go all the time: an untouched object of each, and up to
+       ROTA_KEPT that are free to be used again. */
+    #define ROTA_KEPT 256
+    #if defined(Py_GIL_DISABLED) || defined(__SANITIZE_ADDRESS__) || PY_VERSION_HEX >= 0x030F0000
+    #define ROTA_REUSE 0
+    #else
+    #define ROTA_REUSE 1
+    #endif
+
+    typedef struct {
+        PyTypeObject *type;
+        PyObject *freed;
+        int count;
+        Py_ssize_t nones;
+    } rota_kind;
+
+    static rota_kind rota_kinds[2];
+
+    #define ROTA_BODY(object) ((char *)(object) + sizeof(PyObject))
+
+    static CYTHON_INLINE rota_kind *rota_kind_of(PyTypeObject *type) {
+        return rota_kinds[0].type == type ? &rota_kinds[0] : rota_kinds[1].type == type ? &rota_kinds[1] : NULL;
+    }
+
+    /* The tp_free of such a type, and of those made from it. */
+    static CYTHON_UNUSED void rota_free(void *memory) {
+        PyObject *object = (PyObject *)memory;
+        rota_kind *kind = rota_kind_of(Py_TYPE(object));
+        if (ROTA_REUSE && kind != NULL && kind->count < ROTA_KEPT) {
+            /* The word before an object says that it was finalized. */
+            ((uintptr_t *)memory)[-1] = 0;
+            *(PyObject **)ROTA_BODY(object) = kind->freed;
+            kind->freed = object;
+            kind->count++;
+        } else {
+            PyObject_GC_Del(memory);
+        }
+    }
+
+    static CYTHON_UNUSED PyObject *rota_untouched(PyObject *type_object) {
+        PyTypeObject *type = (PyTypeObject *)type_object;
+        rota_kind *kind = rota_kinds[0].type == NULL ? &rota_kinds[0] : &rota_kinds[1];
+        PyObject *none = Py_None, *empty = PyTuple_New(0), **attributes, **word;
+        PyObject *object = empty == NULL ? NULL : type->tp_new(type, empty, NULL);
+        Py_XDECREF(empty);
+        if (object == NULL) return NULL;
+        attributes = _PyObject_GetDictPtr(object);
+        if (attributes != NULL) Py_CLEAR(*attributes);
+        for (word = (PyObject **)ROTA_BODY(object); (char *)word < (char *)object + type->tp_basicsize; word++)
+            kind->nones += *word == none;
+        kind->type = type;
+        type->tp_free = rota_free;
+        return object;
+    }
+
+    static CYTHON_INLINE PyObject *rota_another(PyObject *untouched) {
+        PyTypeObject *type = Py_TYPE(untouched);
+        rota_kind *kind = rota_kind_of(type);
+        PyObject *object = kind->freed;
+        if (object != NULL) {
+            kind->freed = *(PyObject **)ROTA_BODY(object);
+            kind->count--;
+            (void)PyObject_Init(object, type);
+        } else {
+            object = PyObject_GC_New(PyObject, type);
+            if (object == NULL) return NULL;
+        }
+        memcpy(ROTA_BODY(object), ROTA_BODY(untouched), (size_t)type->tp_basicsize - sizeof(PyObject));
+    #if PY_VERSION_HEX < 0x030C0000
+        Py_SET_REFCNT(Py_None, Py_REFCNT(Py_None) + kind->nones);  /* immortal since Python 3.12 */
+    #endif
+        PyObject_GC_Track(object);
+        return object;
+    }
+
     static CYTHON_INLINE double rota_monotonic(void) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -144,9 +232,12 @@ cdef extern from *:
     object rota_step(object context, object coro, int *how)
     object rota_throw(object context, object coro, object error, int *how)
     object call "rota_call"(object context, object callback, object args)
+    object run "rota_run"(object context, object callback, tuple args)
     object call_method "rota_call_method"(object context, object owner, object name, object arg)
     object copy_context "PyContext_CopyCurrent"()
     int stop_iteration "rota_stop_iteration"(object value) except -1
+    object untouched "rota_untouched"(object type)
+    object another "rota_another"(object untouched)
     Py_ssize_t find "rota_find"(object data, object part, Py_ssize_t begin) except -2
     Py_ssize_t PyNumber_AsSsize_t(object number, void *overflow) except? -1
     object rota_take(list ring, Py_ssize_t place)

@@ -1,6 +1,7 @@
 cimport cython
 
-from .ready cimport Ready, Runnable
+from .ready cimport Ready
+from .runnable cimport Runnable
 
 
 cdef class PolicyReady(Ready):

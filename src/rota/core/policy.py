@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from ..errors import UsageError
-from .ready import Ready, Runnable
+from .ready import Ready
+from .runnable import Runnable
 
 
 class Policy(Protocol):

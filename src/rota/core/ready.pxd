@@ -1,14 +1,7 @@
 cimport cython
 
 from . cimport native
-
-
-cdef class Runnable:
-    cdef bint _is_task
-    cdef readonly bint _queued
-    cdef object __weakref__
-
-    cdef _run(self)
+from .runnable cimport Runnable
 
 
 cdef class Ready:

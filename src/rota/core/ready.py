@@ -15,23 +15,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import native
+from .runnable import Runnable
 
 RING = 64  # slots of a new ring: a small program never grows it. A power of two, for the mask.
-
-
-class Runnable:
-    """Something that can stand in the ready list. It stands there once at most: ``_queued`` says that it does.
-
-    ``_is_task`` is true for those that run as asyncio's current task.
-    """
-
-    __slots__ = ("__weakref__", "_is_task", "_queued")
-
-    _is_task: bool
-    _queued: bool
-
-    def _run(self) -> None:
-        raise NotImplementedError
 
 
 class Ready:

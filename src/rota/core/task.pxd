@@ -6,6 +6,7 @@ from .future cimport Future
 from .state cimport LoopState
 
 cdef object CancelledError, CoroutineType, GeneratorType, InvalidStateError
+cdef object UNTOUCHED
 cdef object enrol, loop_of, strike, swap_current
 cdef dict current_tasks
 cdef set unfinished

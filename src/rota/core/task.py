@@ -329,9 +329,12 @@ class Task(Future):
             self._report_unretrieved()
 
 
+UNTOUCHED = native.untouched(Task)
+
+
 def new_task(loop: Any, coro: Any, name: object, context: Context | None) -> Task:
     """A Task that takes its first step in the next turn, without the price of a Python-level call."""
-    task = Task.__new__(Task)
+    task = native.another(UNTOUCHED)
     task._drive(loop, coro, name, context)
     task._ready.push(task)
     task._enrol()

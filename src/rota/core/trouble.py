@@ -20,7 +20,9 @@ Handler = Callable[[Any, dict[str, Any]], object]
 class ExceptionHandler(LoopCore):
     """The exception handler of a loop."""
 
-    _exception_handler: Handler | None = None
+    def __init__(self, *args: Any) -> None:
+        self._exception_handler: Handler | None = None
+        super().__init__(*args)
 
     def get_exception_handler(self) -> Handler | None:
         """The handler that was set, or None for the default one."""

@@ -5,7 +5,8 @@ from .clock cimport Clock, Told
 from .ended cimport Ended
 from .future cimport Future, new_future
 from .handle cimport Handle, TimerHandle, new_handle, new_timer
-from .ready cimport Ready, Runnable
+from .ready cimport Ready
+from .runnable cimport Runnable
 from .state cimport LoopState
 from .task cimport Task, new_task
 from .timers cimport Timers

@@ -37,8 +37,9 @@ from .future import Future, new_future
 from .handle import Handle, TimerHandle, new_handle, new_timer
 from .policy import Policy, ready_for
 from .probes import Probes
-from .ready import Ready, Runnable
+from .ready import Ready
 from .registry import swap_current
+from .runnable import Runnable
 from .state import LoopState
 from .task import Task, new_task
 from .timers import Timers

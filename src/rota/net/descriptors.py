@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..core.handle import Handle
-from ..core.ready import Runnable
+from ..core.runnable import Runnable
 from ..core.turn import LoopCore
 
 

@@ -1,7 +1,7 @@
 cimport cython
 
 from ..core cimport native
-from ..core.ready cimport Runnable
+from ..core.runnable cimport Runnable
 from ..core.turn cimport LoopCore
 
 cdef object logger

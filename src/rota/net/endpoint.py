@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import limits
 from ..core import native
-from ..core.ready import Runnable
+from ..core.runnable import Runnable
 
 if TYPE_CHECKING:
     from ..core.turn import LoopCore

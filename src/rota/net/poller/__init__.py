@@ -33,7 +33,8 @@ if hasattr(select, "epoll"):
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ...core.ready import Ready, Runnable
+    from ...core.ready import Ready
+    from ...core.runnable import Runnable
 
 
 class Poller(Protocol):

@@ -1,7 +1,8 @@
 cimport cython
 
 from .. cimport syscalls
-from ...core.ready cimport Ready, Runnable
+from ...core.ready cimport Ready
+from ...core.runnable cimport Runnable
 from .watches cimport Watch, Watches
 
 cdef int READ

@@ -11,7 +11,8 @@ import errno
 import select
 from collections.abc import Iterator
 
-from ...core.ready import Ready, Runnable
+from ...core.ready import Ready
+from ...core.runnable import Runnable
 from .. import syscalls
 from .watches import Watch, Watches
 

@@ -6,7 +6,8 @@ import contextlib
 import selectors
 from collections.abc import Iterator
 
-from ...core.ready import Ready, Runnable
+from ...core.ready import Ready
+from ...core.runnable import Runnable
 
 READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE

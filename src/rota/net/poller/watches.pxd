@@ -1,6 +1,7 @@
 cimport cython
 
-from ...core.ready cimport Ready, Runnable
+from ...core.ready cimport Ready
+from ...core.runnable cimport Runnable
 
 cdef int READ
 cdef int WRITE

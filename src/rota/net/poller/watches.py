@@ -9,7 +9,8 @@ import os
 import select
 from collections.abc import Iterator
 
-from ...core.ready import Ready, Runnable
+from ...core.ready import Ready
+from ...core.runnable import Runnable
 
 READ = 1  # EPOLLIN
 WRITE = 4  # EPOLLOUT
