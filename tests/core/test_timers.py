@@ -58,8 +58,9 @@ def test_the_length_leaves_the_cancelled_out(loop):
 
 
 def test_many_cancelled_are_swept(loop):
-    """The scheduled flag of a timer says whether it is still in the heap."""
-    many = 3 * limits.TIMERS_CANCELLED_MIN
+    """The scheduled flag of a timer says whether it is still among the timers."""
+    many = 3 * limits.TIMERS_YOUNG  # so that none is young
+    assert many * limits.TIMERS_CANCELLED_SHARE > limits.TIMERS_CANCELLED_MIN
     timers = [loop.call_later(1000 + number, print) for number in range(many)]
     few = int(many * limits.TIMERS_CANCELLED_SHARE)
     for timer in timers[:few]:
@@ -74,13 +75,43 @@ def test_many_cancelled_are_swept(loop):
 
 
 def test_few_cancelled_stay_until_they_come_up(loop):
-    timers = [loop.call_later(1, print) for _ in range(limits.TIMERS_CANCELLED_MIN)]
-    for timer in timers:
+    timers = [loop.call_later(1, print) for _ in range(limits.TIMERS_YOUNG)]
+    few = timers[: limits.TIMERS_CANCELLED_MIN]
+    for timer in few:
         timer.cancel()
     assert timers[0]._scheduled
     loop.run_until_complete(asyncio.sleep(2))
     assert not timers[0]._scheduled
     assert len(loop._timers) == 0
+
+
+def test_the_young_that_are_cancelled_leave_at_once(loop):
+    timers = [loop.call_later(choice, print) for choice in (3, 1, 2, 1, 5)]
+    for place, left in ((1, [3, 2, 0, 4]), (4, [3, 2, 0]), (0, [3, 2])):
+        timers[place].cancel()
+        assert not timers[place]._scheduled
+        assert list(loop._timers) == [timers[number] for number in left]
+    assert [timer._scheduled for timer in timers] == [False, False, True, True, False]
+
+
+def test_the_earliest_is_found_when_the_earliest_young_was_cancelled(loop):
+    began = loop.time()
+    for number in range(limits.TIMERS_YOUNG):
+        loop.call_later(100 + number, print)  # in the heap
+    first, second = loop.call_later(1, print), loop.call_later(2, loop.stop)
+    first.cancel()
+    assert list(loop._timers)[0] is second
+    loop.run_forever()
+    assert loop.time() == began + 2
+
+
+def test_young_and_old_of_the_same_time_come_in_order(loop):
+    heard = []
+    when = loop.time() + 1
+    for number in range(limits.TIMERS_YOUNG + 5):
+        loop.call_at(when, heard.append, number)
+    loop.run_until_complete(asyncio.sleep(2))
+    assert heard == list(range(limits.TIMERS_YOUNG + 5))
 
 
 def test_a_timer_cancelled_when_it_is_ready_does_not_count_as_waiting(loop):

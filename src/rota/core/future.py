@@ -2,7 +2,7 @@
 
 :class:`Future` keeps the contract of :class:`asyncio.Future` (PEP 3156), the private names that libraries read
 included, and answers ``isinstance`` for it. What differs is how it wakes: whoever waits is a
-:class:`~rota.core.ready.Runnable` that goes to the ready list itself. The first one stands in ``_waiter``, since most
+:class:`~rota.core.runnable.Runnable` that goes to the ready list itself. The first one stands in ``_waiter``, since most
 futures are awaited by one task; all others, and plain callbacks, stand in ``_others`` in the order in which they came.
 
 ====================== ====================================================================

@@ -29,6 +29,7 @@ cdef class Handle(Runnable):
 
 cdef class TimerHandle(Handle):
     cdef long long _number
+    cdef Py_ssize_t _place
     cdef public bint _scheduled
     cdef readonly double _when
 

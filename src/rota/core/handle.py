@@ -108,7 +108,7 @@ class Handle(Runnable):
 class TimerHandle(Handle):
     """A call that waits for its time on the loop's clock."""
 
-    __slots__ = ("_number", "_scheduled", "_when")
+    __slots__ = ("_number", "_place", "_scheduled", "_when")
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -129,6 +129,7 @@ class TimerHandle(Handle):
         self._when = when
         self._number = 0  # the timers give it one, so that equal times come up in the order in which they were asked
         self._scheduled = False  # in the timers?
+        self._place = -1  # ... and there among the young, or not
 
     def _describe_time(self, words: list[str]) -> None:
         words.append(f"when={self._when}")
@@ -169,7 +170,7 @@ class TimerHandle(Handle):
             # First, so that a sweep that this one sets off takes it along.
             Handle.cancel(self)
             if self._scheduled:
-                self._loop._timer_handle_cancelled(self)
+                self._loop._forget_timer(self)
 
 
 UNTOUCHED_HANDLE = native.untouched(Handle)

@@ -216,6 +216,26 @@ cdef extern from *:
         return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
     }
 
+    /* now + delay makes two objects to add. */
+    static CYTHON_UNUSED double rota_later(double now, PyObject *delay) {
+        if (PyFloat_CheckExact(delay)) {
+            return now + PyFloat_AS_DOUBLE(delay);
+        } else if (PyLong_CheckExact(delay)) {
+            double seconds = PyLong_AsDouble(delay);
+            return seconds == -1.0 && PyErr_Occurred() ? -1.0 : now + seconds;
+        } else {
+            double when = -1.0;
+            PyObject *sum, *start = PyFloat_FromDouble(now);
+            if (start == NULL) return when;
+            sum = PyNumber_Add(start, delay);
+            Py_DECREF(start);
+            if (sum == NULL) return when;
+            when = PyFloat_AsDouble(sum);
+            Py_DECREF(sum);
+            return when;
+        }
+    }
+
     static CYTHON_UNUSED long rota_set_timer_slack(long nanoseconds) {
     #ifdef __linux__
         long before = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
@@ -241,6 +261,7 @@ cdef extern from *:
     Py_ssize_t find "rota_find"(object data, object part, Py_ssize_t begin) except -2
     Py_ssize_t PyNumber_AsSsize_t(object number, void *overflow) except? -1
     object rota_take(list ring, Py_ssize_t place)
+    double later "rota_later"(double now, object delay) except? -1.0
     double monotonic "rota_monotonic"()
     long set_timer_slack "rota_set_timer_slack"(long nanoseconds)
     int check_signals "PyErr_CheckSignals"() except -1

@@ -28,6 +28,7 @@ __all__ = [
     "clip",
     "copy_context",
     "find",
+    "later",
     "monotonic",
     "run",
     "set_timer_slack",
@@ -87,6 +88,9 @@ def run(context: Context, callback: Callable[..., Any], args: tuple[Any, ...]) -
         context.run(callback, *args)
     except BaseException as error:
         return without_own_frame(error)
+    finally:
+        # As in call.
+        del callback, args
     return None
 
 
@@ -149,6 +153,11 @@ def set_timer_slack(nanoseconds: int) -> int:
     where the kernel knows no slack (prctl(2), ``PR_SET_TIMERSLACK``). Plain Python can't ask for it.
     """
     return 0
+
+
+def later(now: float, delay: Any) -> float:
+    """``now + delay``, of any number that can be added to a float. Raises TypeError for another."""
+    return now + delay  # type: ignore[no-any-return]
 
 
 def check_signals() -> None:

@@ -11,3 +11,5 @@ cdef class LoopState:
     cdef bint _stepping
     cdef public object _thread_id
     cdef object __weakref__
+
+    cdef _forget_timer(self, timer)

@@ -38,6 +38,6 @@ class LoopState:
         """Told of every exception that nobody awaits. ``core.trouble`` says where it goes."""
         raise NotImplementedError
 
-    def _timer_handle_cancelled(self, timer: Any) -> None:
+    def _forget_timer(self, timer: Any) -> None:
         """Told of each timer that is cancelled while it waits."""
         raise NotImplementedError

@@ -74,6 +74,8 @@ cdef class LoopCore(LoopState):
     @cython.locals(timer=TimerHandle)
     cdef TimerHandle _call_at(self, double when, callback, tuple args, context, method)
 
+    cdef _forget_timer(self, timer)
+
     cpdef _close_core(self)
 
     cpdef _leave_core_to_parent(self)

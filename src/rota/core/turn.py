@@ -346,7 +346,7 @@ class LoopCore(LoopState):
         self._check_made()
         if delay is None:
             raise TypeError("delay must not be None")
-        return self._call_at(self._clock.time() + delay, callback, args, context, "call_later")
+        return self._call_at(native.later(self._clock.time(), delay), callback, args, context, "call_later")
 
     def call_at(
         self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -376,8 +376,11 @@ class LoopCore(LoopState):
         self._timers.push(timer)
         return timer
 
+    def _forget_timer(self, timer: TimerHandle) -> None:
+        self._timers.forget(timer)
+
     def _timer_handle_cancelled(self, timer: Any) -> None:
-        self._timers.forget()
+        """asyncio's own TimerHandle calls this. None of those waits here."""
 
     # -- futures and tasks --------------------------------------------------------------------------------------
 
