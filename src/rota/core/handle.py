@@ -87,6 +87,8 @@ class Handle(Runnable):
         error = native.run(self._context, self._callback, self._args)  # type: ignore[arg-type]
         if error is not None:
             self._failed(error)
+        # What was raised in there may be kept, with this frame in plain Python.
+        self = None  # type: ignore[assignment]  # noqa: PLW0642
 
     def _failed(self, error: BaseException) -> None:
         """The callback raised ``error``."""
