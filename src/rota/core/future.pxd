@@ -1,7 +1,7 @@
 cimport cython
 
 from . cimport native
-from .handle cimport new_handle
+from .handle cimport Handle, new_handle
 from .ready cimport Ready
 from .runnable cimport Runnable
 from .state cimport LoopState
@@ -52,6 +52,9 @@ cdef class Future(Runnable):
     @cython.locals(waiter=Runnable, others=list)
     cdef _finish(self, int status)
 
+    @cython.locals(handle=Handle)
+    cdef _wake(self, Runnable waiter)
+
     cpdef _make_cancelled_error(self)
 
     cdef _raised(self)
@@ -64,6 +67,10 @@ cdef class Future(Runnable):
 cdef class FutureIterator:
     cdef Future _future
     cdef bint _given
+
+
+@cython.locals(handle=Handle)
+cdef bint calls(object waiter, object callback) except -1
 
 
 @cython.locals(future=Future)

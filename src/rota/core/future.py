@@ -3,7 +3,8 @@
 :class:`Future` keeps the contract of :class:`asyncio.Future` (PEP 3156), the private names that libraries read
 included, and answers ``isinstance`` for it. What differs is how it wakes: whoever waits is a
 :class:`~rota.core.runnable.Runnable` that goes to the ready list itself. The first one stands in ``_waiter``, since most
-futures are awaited by one task; all others, and plain callbacks, stand in ``_others`` in the order in which they came.
+futures are awaited by one task; all others stand in ``_others`` in the order in which they came. A callback stands there
+as the handle that will call it.
 
 ====================== ====================================================================
 ``_status``            PENDING, then CANCELLED or FINISHED, once
@@ -28,7 +29,7 @@ from typing import Any
 
 from . import native
 from .debugging import source_traceback
-from .handle import new_handle
+from .handle import Handle, new_handle
 from .ready import Ready
 from .runnable import Runnable
 from .state import LoopState
@@ -125,27 +126,27 @@ class Future(Runnable):
         self._check_made()
         if self._status != PENDING:
             self._ready.push(new_handle(fn, (self,), self._loop, context))
-            return
-        if context is None:
-            context = native.copy_context()
-        if self._others is None:
-            self._others = [(fn, context)]
         else:
-            self._others.append((fn, context))
+            # Without its argument: the two would hold one another.
+            self._add_waiter(new_handle(fn, (), self._loop, context))
 
     def remove_done_callback(self, fn: Callable[..., object], /) -> int:
         """Forget every callback that equals ``fn``; returns how many there were."""
         self._check_made()
-        others = self._others
-        if others is None:
-            return 0
+        others = self._others or ()
         kept = []
-        for entry in others:
-            if isinstance(entry, Runnable) or entry[0] != fn:
-                kept.append(entry)
+        for waiter in others:
+            if not calls(waiter, fn):
+                kept.append(waiter)
         removed = len(others) - len(kept)
+        first = self._waiter
+        if calls(first, fn):
+            removed += 1
+            first = kept.pop(0) if kept else None
         if removed:
-            self._others = kept or None
+            # Equality is the program's: it may have had this future finish.
+            self._waiter = first if self._status == PENDING else None
+            self._others = kept or None if self._status == PENDING else None
         return removed
 
     def _add_waiter(self, waiter: Runnable) -> None:
@@ -213,15 +214,21 @@ class Future(Runnable):
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
-            self._ready.push(waiter)
+            self._wake(waiter)
         others = self._others
         if others is not None:
             self._others = None
-            for entry in others:
-                if isinstance(entry, Runnable):
-                    self._ready.push(entry)
-                else:
-                    self._ready.push(new_handle(entry[0], (self,), self._loop, entry[1]))
+            for waiter in others:
+                self._wake(waiter)
+
+    def _wake(self, waiter: Runnable) -> None:
+        """Move ``waiter`` to ready, a callback with its argument."""
+        if type(waiter) is Handle:
+            handle: Any = waiter
+            handle._args = (self,)
+            if self._loop._debug:
+                handle._source_traceback = source_traceback()
+        self._ready.push(waiter)
 
     # -- what has become of it ----------------------------------------------------------------------------------
 
@@ -295,14 +302,14 @@ class Future(Runnable):
 
     @property
     def _callbacks(self) -> list[tuple[Any, Any]] | None:
-        entries: list[Any] = [] if self._waiter is None else [self._waiter]
-        entries += self._others or []
+        waiters: list[Any] = [] if self._waiter is None else [self._waiter]
+        waiters += self._others or []
         pairs = []
-        for entry in entries:
-            if isinstance(entry, Runnable):
-                pairs.append((getattr(entry, "_wakeup", entry), getattr(entry, "_context", None)))
+        for waiter in waiters:
+            if type(waiter) is Handle:
+                pairs.append((waiter._callback, waiter._context))
             else:
-                pairs.append(entry)
+                pairs.append((getattr(waiter, "_wakeup", waiter), getattr(waiter, "_context", None)))
         return pairs or None
 
     @property
@@ -403,6 +410,14 @@ class FutureIterator:
 
 UNTOUCHED = native.untouched(Future)
 UNTOUCHED_ITERATOR = native.untouched(FutureIterator)
+
+
+def calls(waiter: Any, callback: object) -> bool:
+    """Whether ``waiter`` is a handle of ``callback`` or what equals it."""
+    if type(waiter) is not Handle:
+        return False
+    handle: Handle = waiter
+    return bool(handle._callback == callback)
 
 
 def loop_of(given: Any) -> LoopState:

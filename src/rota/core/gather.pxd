@@ -5,7 +5,7 @@ from .future cimport Future
 from .runnable cimport Runnable
 from .state cimport LoopState
 
-cdef object CancelledError
+cdef object CancelledError, CoroutineType, UNTOUCHED
 cdef int CANCELLED
 cdef int FINISHED
 cdef int PENDING
@@ -36,3 +36,7 @@ cdef class Arrival(Runnable):
     cdef Gathering _gathering
 
     cdef _run(self)
+
+
+@cython.locals(arrival=Arrival)
+cdef Arrival new_arrival(Gathering gathering, Future child)

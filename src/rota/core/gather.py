@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from asyncio.exceptions import CancelledError
+from types import CoroutineType
 from typing import Any
 
 from . import native
@@ -50,7 +51,7 @@ class Gathering(Future):
             return False
         if isinstance(child, Future):
             future = child
-            future._add_waiter(Arrival(self, future))
+            future._add_waiter(new_arrival(self, future))
         else:
             child.add_done_callback(self._arrived)
         return True
@@ -103,14 +104,23 @@ class Arrival(Runnable):
 
     __slots__ = ("_child", "_gathering")
 
-    def __init__(self, gathering: Gathering, child: Future) -> None:
-        self._gathering = gathering
-        self._child = child
-        self._is_task = False
-        self._queued = False
+    _gathering: Gathering
+    _child: Future
 
     def _run(self) -> None:
         self._gathering._arrived(self._child)
+
+
+UNTOUCHED = native.untouched(Arrival)
+
+
+def new_arrival(gathering: Gathering, child: Future) -> Arrival:
+    arrival = native.another(UNTOUCHED)
+    arrival._gathering = gathering
+    arrival._child = child
+    arrival._is_task = False
+    arrival._queued = False
+    return arrival  # type: ignore[no-any-return]
 
 
 def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:
@@ -134,7 +144,10 @@ def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:
         for awaitable in awaitables:
             child = known.get(awaitable)
             if child is None:
-                child = asyncio.ensure_future(awaitable, loop=loop)
+                if loop is not None and type(awaitable) is CoroutineType:
+                    child = loop.create_task(awaitable)
+                else:
+                    child = asyncio.ensure_future(awaitable, loop=loop)
                 if child is not awaitable:
                     # Made here, so nobody outside can be told that it is pending when all of this goes.
                     child._log_destroy_pending = False
