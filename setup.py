@@ -37,6 +37,7 @@ HOT = [
     "rota.core.runnable",
     "rota.core.state",
     "rota.core.task",
+    "rota.core.timeout",
     "rota.core.timers",
     "rota.core.turn",
     "rota.net.datagram",

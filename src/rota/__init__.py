@@ -34,8 +34,6 @@ else:
 from asyncio import (
     TaskGroup,
     create_task,
-    timeout,
-    timeout_at,
     to_thread,
 )
 
@@ -47,6 +45,7 @@ from .core.handle import Handle, TimerHandle
 from .core.policy import Policy
 from .core.sleep import sleep
 from .core.task import Task
+from .core.timeout import Timeout, timeout, timeout_at
 from .errors import MissingExtra, RotaError, UsageError
 from .loop import Loop
 from .net.streams import (
@@ -79,6 +78,7 @@ __all__ = [
     "StreamWriter",
     "Task",
     "TaskGroup",
+    "Timeout",
     "TimerHandle",
     "UsageError",
     "__version__",

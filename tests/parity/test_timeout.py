@@ -8,12 +8,18 @@ import pytest
 import rota
 
 
-def test_the_time_is_up(run):
+@pytest.fixture(params=["asyncio", "rota"])
+def library(request):
+    """Whose ``timeout`` it is."""
+    return {"asyncio": asyncio, "rota": rota}[request.param]
+
+
+def test_the_time_is_up(run, library):
     async def main():
         loop = asyncio.get_running_loop()
         began = loop.time()
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(5) as scope:
+            async with library.timeout(5) as scope:
                 await asyncio.sleep(100)
         assert scope.expired()
         assert asyncio.current_task().cancelling() == 0
@@ -22,9 +28,9 @@ def test_the_time_is_up(run):
     assert run(main()) == 5
 
 
-def test_in_time(run):
+def test_in_time(run, library):
     async def main():
-        async with asyncio.timeout(5) as scope:
+        async with library.timeout(5) as scope:
             await asyncio.sleep(1)
         assert not scope.expired()
         await asyncio.sleep(100)
@@ -33,25 +39,13 @@ def test_in_time(run):
     assert run(main()) == "not disturbed later"
 
 
-def test_rota_has_them_too(run):
-    async def main():
-        with pytest.raises(TimeoutError):
-            async with rota.timeout(1):
-                await asyncio.sleep(2)
-        with pytest.raises(TimeoutError):
-            async with rota.timeout_at(asyncio.get_running_loop().time() + 1):
-                await asyncio.sleep(2)
-
-    run(main())
-
-
 @pytest.mark.parametrize("delay", [0, -1])
-def test_no_time_at_all_still_ends_the_next_await(run, delay):
+def test_no_time_at_all_still_ends_the_next_await(run, delay, library):
     async def main():
         reached = []
 
         async def body():
-            async with asyncio.timeout(delay):
+            async with library.timeout(delay):
                 reached.append("inside")
                 await asyncio.sleep(0)
                 reached.append("one turn")
@@ -65,9 +59,9 @@ def test_no_time_at_all_still_ends_the_next_await(run, delay):
     assert run(main()) == ["inside"]
 
 
-def test_a_body_that_never_waits_is_not_timed_out(run):
+def test_a_body_that_never_waits_is_not_timed_out(run, library):
     async def main():
-        async with asyncio.timeout(0):
+        async with library.timeout(0):
             result = "done"
         await asyncio.sleep(1)
         return result
@@ -75,22 +69,22 @@ def test_a_body_that_never_waits_is_not_timed_out(run):
     assert run(main()) == "done"
 
 
-def test_timeout_at_a_time_that_is_past(run):
+def test_timeout_at_a_time_that_is_past(run, library):
     async def main():
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() - 10):
+            async with library.timeout_at(asyncio.get_running_loop().time() - 10):
                 await asyncio.sleep(1)
 
     run(main())
 
 
-def test_the_inner_one_first(run):
+def test_the_inner_one_first(run, library):
     async def main():
         order = []
         try:
-            async with asyncio.timeout(2) as outer:
+            async with library.timeout(2) as outer:
                 try:
-                    async with asyncio.timeout(1) as inner:
+                    async with library.timeout(1) as inner:
                         await asyncio.sleep(10)
                 except TimeoutError:
                     order.append((inner.expired(), outer.expired()))
@@ -102,11 +96,11 @@ def test_the_inner_one_first(run):
     assert run(main()) == [(True, False), (True, True)]
 
 
-def test_both_at_the_same_time(run):
+def test_both_at_the_same_time(run, library):
     async def main():
         try:
-            async with asyncio.timeout(1) as outer:
-                async with asyncio.timeout(1) as inner:
+            async with library.timeout(1) as outer:
+                async with library.timeout(1) as inner:
                     await asyncio.sleep(10)
         except TimeoutError:
             return outer.expired(), inner.expired(), asyncio.current_task().cancelling()
@@ -114,10 +108,10 @@ def test_both_at_the_same_time(run):
     assert run(main()) == (True, True, 0)
 
 
-def test_moved_while_it_runs(run):
+def test_moved_while_it_runs(run, library):
     async def main():
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(1) as scope:
+        async with library.timeout(1) as scope:
             scope.reschedule(loop.time() + 10)
             await asyncio.sleep(5)
             assert scope.when() == loop.time() + 5
@@ -128,10 +122,10 @@ def test_moved_while_it_runs(run):
     assert run(main()) is False
 
 
-def test_a_cancel_from_outside_is_no_timeout(run):
+def test_a_cancel_from_outside_is_no_timeout(run, library):
     async def main():
         async def child():
-            async with asyncio.timeout(10):
+            async with library.timeout(10):
                 await asyncio.sleep(100)
 
         task = asyncio.create_task(child())
@@ -143,12 +137,12 @@ def test_a_cancel_from_outside_is_no_timeout(run):
     run(main())
 
 
-def test_a_cancel_in_the_turn_of_the_timeout_is_not_swallowed(run):
+def test_a_cancel_in_the_turn_of_the_timeout_is_not_swallowed(run, library):
     async def main():
         loop = asyncio.get_running_loop()
 
         async def child():
-            async with asyncio.timeout(1):
+            async with library.timeout(1):
                 await asyncio.sleep(100)
 
         task = asyncio.create_task(child())
@@ -269,3 +263,75 @@ def test_wait_for_brings_the_exception_of_a_late_cleanup(run):
             await asyncio.wait_for(child(), 1)
 
     run(main())
+
+
+def test_a_scope_is_entered_once_and_in_a_task(run, library):
+    async def main():
+        scope = library.timeout(None)
+        with pytest.raises(RuntimeError, match="Timeout has not been entered"):
+            scope.reschedule(5)
+        async with scope:
+            assert scope.when() is None
+        with pytest.raises(RuntimeError, match="Timeout has already been entered"):
+            await scope.__aenter__()
+        with pytest.raises(RuntimeError, match="Cannot change state of finished Timeout"):
+            scope.reschedule(5)
+        outside = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_soon(enter_outside, library, outside)
+        return await outside
+
+    def enter_outside(library, outside):
+        try:
+            library.timeout(1).__aenter__().__await__().__next__()
+        except (RuntimeError, StopIteration) as error:
+            outside.set_result(str(error))
+
+    assert run(main()) == "Timeout should be used inside a task"
+
+
+def test_a_scope_is_shown_with_its_state(run, library):
+    async def main():
+        scope = library.timeout_at(asyncio.get_running_loop().time() + 7)
+        shown = [repr(scope)]
+        async with scope as entered:
+            assert entered is scope
+            assert isinstance(scope, asyncio.Timeout)
+            shown.append(repr(scope).replace(str(round(scope.when(), 3)), "WHEN"))
+            scope.reschedule(None)
+            shown.append(repr(scope))
+        return [*shown, repr(scope)]
+
+    assert run(main()) == [
+        "<Timeout [created]>",
+        "<Timeout [active] when=WHEN>",
+        "<Timeout [active] when=None>",
+        "<Timeout [finished]>",
+    ]
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_what_the_cancellation_turned_into_says_that_it_was_a_timeout(run, library, grouped):
+    """As asyncio does since Python 3.13."""
+    if library is asyncio and sys.version_info < (3, 13):
+        pytest.skip("asyncio: since Python 3.13")
+
+    async def clean_up():
+        try:
+            await asyncio.sleep(10)
+        finally:
+            raise KeyError("clean-up")
+
+    async def main():
+        error = None
+        try:
+            async with library.timeout(1):
+                if grouped:
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(clean_up())
+                else:
+                    await clean_up()
+        except* KeyError as errors:
+            (error,) = errors.exceptions
+        return repr(error), repr(error.__context__), repr(error.__context__.__cause__)
+
+    assert run(main()) == ("KeyError('clean-up')", "TimeoutError()", "CancelledError()")

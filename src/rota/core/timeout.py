@@ -1,0 +1,172 @@
+"""A limit on the time of a block of code, with the contract of :func:`asyncio.timeout` as of Python 3.13.
+
+``async with timeout(5):`` sets a timer, and most of the time cancels it again before it comes up. Neither end of the
+block waits for anything, so nothing here is a coroutine: what ``async with`` awaits is a :class:`Reached`, which is over
+at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import tasks
+from asyncio.exceptions import CancelledError
+from types import TracebackType
+from typing import Any
+
+from . import native
+
+CREATED = 0
+ENTERED = 1
+EXPIRING = 2  # the task was cancelled; the block has not ended yet
+EXPIRED = 3
+EXITED = 4
+STATES = ("created", "active", "expiring", "expired", "finished")
+
+
+class Timeout:
+    """Made by :func:`timeout` and :func:`timeout_at`; ``async with`` enters it, once."""
+
+    __slots__ = ("_cancelling", "_loop", "_status", "_task", "_timer", "_when", "__weakref__")
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> type:
+        return asyncio.Timeout
+
+    def __init__(self, when: float | None) -> None:
+        self._status = CREATED
+        self._when: Any = when
+        self._loop: Any = None
+        self._task: Any = None
+        self._timer: Any = None
+        self._cancelling = 0
+
+    def when(self) -> float | None:
+        """The loop's time at which the block is cancelled; None for never."""
+        return self._when  # type: ignore[no-any-return]
+
+    def reschedule(self, when: float | None) -> None:
+        """Have the block cancelled at ``when`` of the loop's time, at once if that is past, or never for None.
+
+        Raises RuntimeError before the block has begun and after its time was up or it ended.
+        """
+        if self._status != ENTERED:
+            if self._status == CREATED:
+                raise RuntimeError("Timeout has not been entered")
+            raise RuntimeError(f"Cannot change state of {STATES[self._status]} Timeout")
+        self._set(when)
+
+    def expired(self) -> bool:
+        """Whether the time was up before the block ended."""
+        return self._status in (EXPIRING, EXPIRED)
+
+    def __repr__(self) -> str:
+        when = ""
+        if self._status == ENTERED:
+            when = f" when={None if self._when is None else round(self._when, 3)}"
+        return f"<Timeout [{STATES[self._status]}]{when}>"
+
+    def __aenter__(self) -> Reached:
+        if self._status != CREATED:
+            raise RuntimeError("Timeout has already been entered")
+        task = tasks.current_task()
+        if task is None:
+            raise RuntimeError("Timeout should be used inside a task")
+        self._loop = asyncio.get_running_loop()
+        self._task = task
+        self._cancelling = task.cancelling()
+        self._status = ENTERED
+        self._set(self._when)
+        return reached(self)
+
+    def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> Reached:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._status == EXPIRING:
+            self._status = EXPIRED
+            left = self._task.uncancel()
+            self._task = None
+            # Not if somebody else has asked for the cancellation, too: that one goes on.
+            if left <= self._cancelling and error is not None:
+                if isinstance(error, CancelledError):
+                    raise TimeoutError from error
+                say_timeout(error)
+                if isinstance(error, BaseExceptionGroup):
+                    for member in error.exceptions:
+                        say_timeout(member)
+        elif self._status == ENTERED:
+            self._status = EXITED
+            self._task = None
+        return reached(None)
+
+    def _set(self, when: Any) -> None:
+        self._when = when
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if when is not None:
+            if when <= self._loop.time():
+                self._timer = self._loop.call_soon(self._expire)
+            else:
+                self._timer = self._loop.call_at(when, self._expire)
+
+    def _expire(self) -> None:
+        self._task.cancel()
+        self._status = EXPIRING
+        self._timer = None
+
+
+class Reached:
+    """An awaitable that is over at once, with a value."""
+
+    __slots__ = ("_value",)
+
+    _value: Any
+
+    def __await__(self) -> Reached:
+        return self
+
+    def __iter__(self) -> Reached:
+        return self
+
+    def __next__(self) -> Any:
+        value = self._value
+        if value is None:
+            raise StopIteration
+        self._value = None
+        native.stop_iteration(value)
+
+
+def reached(value: object) -> Reached:
+    it = native.another(UNTOUCHED)
+    it._value = value
+    return it  # type: ignore[no-any-return]
+
+
+def say_timeout(error: BaseException) -> None:
+    """Where ``error`` was raised while the cancellation was handled, have it say that this was a timeout."""
+    while error.__context__ is not None:
+        if isinstance(error.__context__, CancelledError):
+            timeout_error = TimeoutError()
+            timeout_error.__context__ = timeout_error.__cause__ = error.__context__
+            error.__context__ = timeout_error
+            return
+        error = error.__context__
+
+
+UNTOUCHED = native.untouched(Reached)
+
+
+def timeout(delay: float | None) -> Timeout:
+    """Cancel what the block does when it takes longer than ``delay`` seconds, and raise TimeoutError after it.
+
+    None is no limit, yet; see :meth:`Timeout.reschedule`. The block runs in a task of any loop.
+    """
+    return Timeout(None if delay is None else asyncio.get_running_loop().time() + delay)
+
+
+def timeout_at(when: float | None) -> Timeout:
+    """The same, at ``when`` on the loop's clock."""
+    return Timeout(when)
