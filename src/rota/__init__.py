@@ -3,7 +3,7 @@
 The public door: every name that programs use, from the room where it lives.
 
     core/       the clockwork: future, task, handle, the ready list, timers, the turn
-    executor    blocking functions in threads
+    executor    blocking functions in threads; threads the pool of a loop
     net/        what waits on file descriptors: sockets, TLS, pipes, servers, names
     proc/       child processes and signals
     loop, run   the loop with asyncio's face, and how to run a program on it
@@ -14,7 +14,7 @@ The public door: every name that programs use, from the room where it lives.
     errors      exceptions and their wording
     limits      numbers, each with the sentence that justifies it
 
-Arrows point one way: errors, limits <- core <- executor <- net, proc <- loop, run <- lanes, fetch <- cli.
+Arrows point one way: errors, limits <- core <- threads <- executor <- net, proc <- loop, run <- lanes, fetch <- cli.
 
 The names that asyncio has mean what they mean there. Those that rota does not (yet) make itself are asyncio's own,
 which run on rota's futures and tasks.

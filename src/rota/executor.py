@@ -1,6 +1,7 @@
 """Blocking functions in threads: ``run_in_executor`` and the loop's default pool.
 
-The pool is the standard library's, made when it is first used, and shut down with the loop.
+The default pool is rota's own (``threads``), made when it is first used, and shut down with the loop. Any other executor
+is followed by its futures.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from collections.abc import Callable
 from typing import Any
 
 from .core.debugging import check_callback
-from .core.future import stop_iteration_error
 from .core.lifecycle import Lifecycle
+from .threads import Call, Threads, settle
 
 
 class Executor(Lifecycle):
@@ -23,7 +24,8 @@ class Executor(Lifecycle):
     _executor_shut_down = False
 
     def __init__(self, *args: Any) -> None:
-        self._default_executor: concurrent.futures.ThreadPoolExecutor | None = None
+        self._default_executor: Any = None  # what the program has set
+        self._threads: Threads | None = None
         super().__init__(*args)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
@@ -38,7 +40,11 @@ class Executor(Lifecycle):
             if self._executor_shut_down:
                 raise RuntimeError("Executor shutdown has been called")
             if self._default_executor is None:
-                self._default_executor = concurrent.futures.ThreadPoolExecutor(thread_name_prefix="asyncio")
+                if self._threads is None:
+                    self._threads = Threads()
+                own = Call(self, func, args)
+                self._threads.start(own)
+                return own.future  # type: ignore[no-any-return]
             executor = self._default_executor
         call = executor.submit(func, *args)
         if not isinstance(call, concurrent.futures.Future):
@@ -60,7 +66,7 @@ class Executor(Lifecycle):
         def tell(call: concurrent.futures.Future[Any]) -> None:
             # In the thread that ended the call.
             try:
-                self.call_soon_threadsafe(settle, future, call)
+                self.call_soon_threadsafe(settle_after, future, call)
             except RuntimeError:
                 # The loop is closed: nobody waits any more.
                 pass
@@ -78,11 +84,11 @@ class Executor(Lifecycle):
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait until the default pool's threads have ended, at most ``timeout`` seconds if given: then warn."""
         self._executor_shut_down = True
-        executor = self._default_executor
-        if executor is None:
+        executors = [executor for executor in (self._threads, self._default_executor) if executor is not None]
+        if not executors:
             return
         ended = self.create_future()
-        thread = threading.Thread(target=self._join_executor, args=(executor, ended), name="rota-executor-shutdown")
+        thread = threading.Thread(target=self._join_executors, args=(executors, ended), name="rota-executor-shutdown")
         thread.start()
         try:
             async with asyncio.timeout(timeout):
@@ -93,14 +99,16 @@ class Executor(Lifecycle):
                 RuntimeWarning,
                 stacklevel=2,
             )
-            executor.shutdown(wait=False)
+            for executor in executors:
+                executor.shutdown(wait=False)
         else:
             thread.join()
 
-    def _join_executor(self, executor: concurrent.futures.ThreadPoolExecutor, ended: Any) -> None:
+    def _join_executors(self, executors: list[Any], ended: Any) -> None:
         """In a thread of its own: joining the pool's threads blocks."""
         try:
-            executor.shutdown(wait=True)
+            for executor in executors:
+                executor.shutdown(wait=True)
             error: BaseException | None = None
         except Exception as raised:  # noqa: BLE001 - whatever it is, the awaiting coroutine gets it
             error = raised
@@ -113,30 +121,21 @@ class Executor(Lifecycle):
     def close(self) -> None:
         """Close the loop; the default pool's threads end when their work does."""
         super().close()
-        executor, self._default_executor = self._default_executor, None
-        if executor is not None:
-            self._executor_shut_down = True
-            executor.shutdown(wait=False)
+        executors = [self._threads, self._default_executor]
+        self._threads = self._default_executor = None
+        for executor in executors:
+            if executor is not None:
+                self._executor_shut_down = True
+                executor.shutdown(wait=False)
 
 
-def settle(future: asyncio.Future[Any], call: concurrent.futures.Future[Any]) -> None:
+def settle_after(future: asyncio.Future[Any], call: concurrent.futures.Future[Any]) -> None:
     """Give ``future`` the end of ``call``, unless it has one."""
-    if future.done():
-        return
     if call.cancelled():
         future.cancel()
-        return
-    error = call.exception()
-    if error is None:
-        future.set_result(call.result())
-    elif isinstance(error, StopIteration):
-        future.set_exception(stop_iteration_error(error))
-    elif type(error) is concurrent.futures.CancelledError:
-        future.set_exception(asyncio.CancelledError(*error.args).with_traceback(error.__traceback__))
-    elif type(error) is concurrent.futures.InvalidStateError:
-        future.set_exception(asyncio.InvalidStateError(*error.args).with_traceback(error.__traceback__))
     else:
-        future.set_exception(error)
+        error = call.exception()
+        settle(future, None if error is not None else call.result(), error)
 
 
 def finish(future: Any, error: BaseException | None) -> None:

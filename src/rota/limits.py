@@ -6,6 +6,8 @@ needs into C constants; nothing changes them while a program runs.
 
 from __future__ import annotations
 
+import os
+
 # -- the turn ---------------------------------------------------------------------------------------------------
 
 #: With tasks always ready, look at the waiting at least every so many turns: a lone task that yields pays a
@@ -114,6 +116,11 @@ TLS_LINGER = 1.0
 
 #: ... and take no more than this from it: what can have been on its way on a fast line.
 TLS_LINGER_SIZE = 1024 * 1024
+
+# -- threads ----------------------------------------------------------------------------------------------------
+
+#: The most that run_in_executor uses at once when the program sets no executor: asyncio's number.
+THREADS = min(32, (os.cpu_count() or 1) + 4)
 
 # -- debugging --------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ class Loop(  # type: ignore[misc]  # the stubs of AbstractEventLoop name asyncio
         "_pipe_users",
         "_pipes",
         "_signal_handlers",
+        "_threads",
         "_transports",
     )
 

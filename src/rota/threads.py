@@ -1,0 +1,182 @@
+"""The threads of a loop's default executor, and how a call comes to one and its end back.
+
+:mod:`concurrent.futures` makes a future with a condition for each call, for whoever waits in any thread; here the loop
+waits, and has a future of its own. So a :class:`Call` is little more than the function, and its end goes to the loop in
+one ``call_soon_threadsafe``. Who was idle last is asked first: its stack is still in the caches.
+
+A thread is started when a call finds none idle, up to ``limits.THREADS``, and ends with the loop. At the interpreter's
+exit what has begun is waited for, as with :class:`~concurrent.futures.ThreadPoolExecutor`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from . import limits
+from .core.future import stop_iteration_error
+
+
+class Call:
+    """``func(*args)``, for ``future`` of ``loop``."""
+
+    __slots__ = ("_args", "_func", "_loop", "future")
+
+    def __init__(self, loop: Any, func: Callable[..., Any], args: tuple[Any, ...]) -> None:
+        self._func = func
+        self._args = args
+        self._loop = loop
+        self.future: Any = loop.create_future()
+
+    def run(self) -> None:
+        """In a thread. One that was cancelled before does not run."""
+        if self.future.cancelled():
+            return
+        result = error = None
+        try:
+            result = self._func(*self._args)
+        except BaseException as raised:  # noqa: BLE001 - whatever it is, the awaiting coroutine gets it
+            error = raised
+        try:
+            self._loop.call_soon_threadsafe(settle, self.future, result, error)
+        except RuntimeError:
+            # The loop is closed: nobody waits any more.
+            pass
+        finally:
+            # Its traceback leads here: the two would hold one another.
+            del error
+
+
+def settle(future: Any, result: Any, error: BaseException | None) -> None:
+    """Give ``future`` the end of a call, unless it has one."""
+    if future.done():
+        return
+    if error is None:
+        future.set_result(result)
+    elif isinstance(error, StopIteration):
+        # No future can hold that one.
+        future.set_exception(stop_iteration_error(error))
+    elif type(error) is concurrent.futures.CancelledError:
+        future.set_exception(asyncio.CancelledError(*error.args).with_traceback(error.__traceback__))
+    elif type(error) is concurrent.futures.InvalidStateError:
+        future.set_exception(asyncio.InvalidStateError(*error.args).with_traceback(error.__traceback__))
+    else:
+        future.set_exception(error)
+
+
+class Threads:
+    """A pool of threads, which one loop fills."""
+
+    def __init__(self, most: int = limits.THREADS) -> None:
+        self._most = most
+        self._lock = threading.Lock()  # of all below
+        self._waiting: deque[Call] = deque()  # calls for which there was no thread
+        self._idle: list[Worker] = []
+        self._workers: list[Worker] = []
+        self._ending = False
+        pools.add(self)
+
+    def start(self, call: Call) -> None:
+        """Run ``call`` in a thread, at once or when one has time. Raises RuntimeError after ``shutdown``."""
+        with self._lock:
+            if self._ending:
+                raise RuntimeError("cannot schedule new futures after shutdown")
+            if self._idle:
+                worker = self._idle.pop()
+                worker.call = call
+                worker.wake.release()
+                return
+            self._waiting.append(call)
+            if len(self._workers) == self._most:
+                return
+            worker = Worker(self, f"asyncio_{len(self._workers)}")
+            self._workers.append(worker)
+        try:
+            worker.thread.start()
+        except BaseException:
+            with self._lock:
+                self._workers.remove(worker)
+                others = bool(self._workers)
+                if not others and call in self._waiting:
+                    self._waiting.remove(call)
+            if not others:
+                raise
+
+    def next_call(self, worker: Worker) -> Call | None:
+        """For ``worker``: its next call, after a sleep if there is none yet; None to end."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            if self._ending:
+                return None
+            self._idle.append(worker)
+        worker.wake.acquire()
+        call, worker.call = worker.call, None
+        return call
+
+    def shutdown(self, wait: bool = True) -> None:
+        """Take no more calls; the threads end when those that were taken are done. ``wait`` until they have."""
+        with self._lock:
+            self._ending = True
+            for worker in self._idle:
+                worker.wake.release()
+            self._idle.clear()
+            workers = self._workers.copy()
+        if wait:
+            for worker in workers:
+                worker.thread.join()
+
+
+    def forget(self) -> None:
+        """Have no threads and no calls."""
+        self._lock = threading.Lock()
+        self._waiting.clear()
+        self._idle.clear()
+        self._workers.clear()
+
+
+class Worker:
+    """One thread of a pool."""
+
+    __slots__ = ("_pool", "call", "thread", "wake")
+
+    def __init__(self, pool: Threads, name: str) -> None:
+        self._pool = pool
+        self.call: Call | None = None  # what it is woken for
+        self.wake = threading.Lock()
+        self.wake.acquire()
+        self.thread = threading.Thread(target=self._work, name=name)
+
+    def _work(self) -> None:
+        call = self._pool.next_call(self)
+        while call is not None:
+            call.run()
+            # Let go of it, and of what it holds, before the sleep.
+            call = None
+            call = self._pool.next_call(self)
+
+
+#: Those whose threads have to be told that the interpreter goes.
+pools: weakref.WeakSet[Threads] = weakref.WeakSet()
+
+
+def end_all() -> None:
+    for pool in list(pools):
+        pool.shutdown(wait=True)
+
+
+def forget_all() -> None:
+    """In a forked child, which has none of the threads, and perhaps a lock that one of them held."""
+    for pool in list(pools):
+        pool.forget()
+
+
+os.register_at_fork(after_in_child=forget_all)
+# Before the interpreter waits for all threads, which atexit is too late for. concurrent.futures does it so.
+threading._register_atexit(end_all)  # type: ignore[attr-defined]
