@@ -49,8 +49,8 @@ class Call:
             # The loop is closed: nobody waits any more.
             pass
         finally:
-            # Its traceback leads here: the two would hold one another.
-            del error
+            # Its traceback leads here: this frame would hold it, and the future that has it.
+            del self, error
 
 
 def settle(future: Any, result: Any, error: BaseException | None) -> None:
