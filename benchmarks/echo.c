@@ -2,6 +2,8 @@
  *
  *     echo server tcp|udp
  *         echoes on a port of 127.0.0.1, and prints it
+ *     echo server http
+ *         the same, but answers each request of HTTP/1.1 in 13 bytes; a request is taken to come in one piece
  *     echo client tcp|udp PORT CONNECTIONS SIZE SECONDS
  *         sends SIZE bytes on each connection, and again once they are back; prints how many echoes came, and their
  *         median and 99th percentile in microseconds
@@ -114,7 +116,23 @@ static void serve_datagrams(void)
     }
 }
 
-static void serve(void)
+/* As many answers as there are ends of requests. */
+static void answer(int epoll, struct connection *connection, size_t size)
+{
+    static const char words[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n\r\nHello, world!";
+    static char answers[BUFFER];
+    size_t length = 0, one = sizeof words - 1;
+    const char *end = buffer;
+
+    while ((end = memmem(end, buffer + size - end, "\r\n\r\n", 4)) != NULL && length + one <= BUFFER) {
+        memcpy(answers + length, words, one);
+        length += one;
+        end += 4;
+    }
+    pass_on(epoll, connection, answers, length);
+}
+
+static void serve(int http)
 {
     struct connection listener = {.fd = bound(SOCK_STREAM)};
     struct epoll_event events[EVENTS];
@@ -143,7 +161,9 @@ static void serve(void)
                 }
             } else {
                 ssize_t size = recv(connection->fd, buffer, BUFFER, 0);
-                if (size > 0) {
+                if (size > 0 && http) {
+                    answer(epoll, connection, size);
+                } else if (size > 0) {
                     pass_on(epoll, connection, buffer, size);
                 } else if (size == 0 || errno != EAGAIN) {
                     close(connection->fd);
@@ -238,11 +258,11 @@ int main(int count, char **words)
     if (count == 3 && strcmp(words[1], "server") == 0) {
         if (type == SOCK_DGRAM)
             serve_datagrams();
-        serve();
+        serve(strcmp(words[2], "http") == 0);
     } else if (count == 7 && strcmp(words[1], "client") == 0) {
         talk(type, atoi(words[3]), atoi(words[4]), strtoul(words[5], NULL, 10), atof(words[6]));
         return 0;
     }
-    fprintf(stderr, "usage: echo server tcp|udp | echo client tcp|udp PORT CONNECTIONS SIZE SECONDS\n");
+    fprintf(stderr, "usage: echo server tcp|udp|http | echo client tcp|udp PORT CONNECTIONS SIZE SECONDS\n");
     return 2;
 }

@@ -1,6 +1,6 @@
 """TLS echo servers: what an answer over TLS costs the process that gives it, as CPU time per echo.
 
-    python benchmarks/secured.py [--rounds 5] [--only CASE] [--peer LOOP] [--json]
+    python benchmarks/secured.py [--rounds 5] [--only CASE] [--peer LOOP] [--markdown]
 
 As ``echo.py``: the server has a core and a process to itself, the client (Python's own ``ssl``, a selector and no event
 loop) another, and a figure is the server's CPU time divided by the echoes in two seconds. The server is a Protocol
@@ -12,10 +12,8 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
-import signal
 import socket
 import ssl
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +21,7 @@ from pathlib import Path
 
 import echo
 import peers
+from server import CLIENTS_CORE, Server
 
 CASES = ["1 KiB x1", "1 KiB x20", "64 KiB x20"]
 SIZES = {"1 KiB": 1024, "64 KiB": 65536}
@@ -46,14 +45,14 @@ async def serve() -> None:
     context.load_cert_chain(certificate())
     server = await asyncio.get_running_loop().create_server(echo.Echo, "127.0.0.1", 0, ssl=context)
     print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+    await peers.forever(server)
 
 
 class Connection:
     """One that sends its message, and again once it is back."""
 
-    def __init__(self, port: int, size: int, context: ssl.SSLContext) -> None:
-        plain = socket.create_connection(("127.0.0.1", port))
+    def __init__(self, port: str, size: int, context: ssl.SSLContext) -> None:
+        plain = socket.create_connection(("127.0.0.1", int(port)))
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.sock = context.wrap_socket(plain)
         self.sock.setblocking(False)
@@ -79,7 +78,7 @@ class Connection:
             return selectors.EVENT_READ | selectors.EVENT_WRITE
 
 
-def talk(port: int, connections: int, size: int, seconds: float) -> int:
+def talk(port: str, connections: int, size: int, seconds: float) -> int:
     """How many echoes came."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -103,20 +102,12 @@ def measure(peer: str, case: str) -> float:
     """Microseconds of the server's CPU for an echo."""
     size, connections = case.split(" x")
     certificate()
-    command = [*peers.on_core(1), sys.executable, __file__, "--serve", peer]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            port = int(server.stdout.readline())
-            peers.stay_on(0)
-            talk(port, int(connections), SIZES[size], echo.WARM_UP)
-            time.sleep(0.05)
-            before = echo.cpu(server.pid)
-            echoes = talk(port, int(connections), SIZES[size], echo.SECONDS)
-            time.sleep(0.05)
-            return (echo.cpu(server.pid) - before) / echoes * 1e6
-        finally:
-            server.send_signal(signal.SIGKILL)
+    with Server([sys.executable, __file__, "--serve", peer]) as server:
+        peers.stay_on(CLIENTS_CORE)
+        talk(server.port, int(connections), SIZES[size], echo.WARM_UP * peers.SHARE)
+        before = server.cpu()
+        echoes = talk(server.port, int(connections), SIZES[size], echo.SECONDS * peers.SHARE)
+        return (server.cpu() - before) / echoes * 1e6
 
 
 def main() -> int:

@@ -1,6 +1,6 @@
 """Streams beside their peers: messages that go to an echo server and come back, as CPU time per message.
 
-    python benchmarks/streams.py [--rounds 5] [--only CASE] [--peer LOOP] [--json]
+    python benchmarks/streams.py [--rounds 5] [--only CASE] [--peer LOOP] [--markdown]
 
 Client and server share one loop and one process, over TCP on this machine, so a figure is what both sides and the
 kernel take together. A figure is CPU time (user + system) of the process divided by the messages. On rota the streams
@@ -68,7 +68,7 @@ async def client(streams: Any, address: tuple[str, int], size: int, line: bool, 
 async def exchange(streams: Any, case: str) -> float:
     """Microseconds of CPU per message."""
     connections, size, line, count = CASES[case]
-    each = count // connections
+    each = max(int(count * peers.SHARE) // connections, 1)
     server = await streams.start_server(echo_lines if line else echo, "127.0.0.1", 0, limit=LIMIT)
     async with server:
         address = server.sockets[0].getsockname()
@@ -81,7 +81,8 @@ async def exchange(streams: Any, case: str) -> float:
 
 def kernel(case: str) -> float:
     """The same messages over two sockets: no loop, no streams."""
-    _, size, _, count = CASES[case]
+    _, size, _, whole = CASES[case]
+    count = max(int(whole * peers.SHARE), 1)
     message = b"x" * size
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ends = [socket.create_connection(listener.getsockname()), listener.accept()[0]]
@@ -106,11 +107,7 @@ def measure(peer: str, case: str) -> float:
     """Microseconds of CPU for a message there and back."""
     if peer == SOCKETS:
         return kernel(case)
-    streams: Any = asyncio
-    if peer == "rota":
-        import rota
-
-        streams = rota
+    streams = asyncio if peer == ASYNCIO_ON_ROTA else peers.streams(peer)
     with asyncio.Runner(loop_factory=peers.maker("rota" if peer == ASYNCIO_ON_ROTA else peer)) as runner:
         return runner.run(exchange(streams, case))
 

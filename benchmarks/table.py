@@ -1,0 +1,130 @@
+"""A table of figures: rota beside its peers, as text and as Markdown, with the rows where rota is behind.
+
+A ratio says how many times better rota is, whatever the unit: 2.0 is half the time, or twice the echoes. So below 1 a
+peer is ahead, and a row where that is so says it itself, in each form of the table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+US = "rota"
+
+#: The same rota without its compiled modules: beside it for comparison, and no peer of its own.
+PLAIN = "plain"
+
+Row = dict[str, "Cell"]
+
+
+@dataclasses.dataclass
+class Cell:
+    """One figure: the median of the rounds, and how many times better rota's is; None where a peer could not do it."""
+
+    figure: float | None
+    ratio: float | None
+    why: str = ""
+
+
+@dataclasses.dataclass
+class Table:
+    """What one run of a benchmark found."""
+
+    unit: str
+    machine: str
+    python: str  # "3.13.0"
+    date: str
+    rounds: int
+    versions: list[str]  # of each loop
+    columns: list[str]  # rota's is the first
+    limits: list[str]  # the columns that are no peer: what nobody can pass by much
+    rows: dict[str, Row] = dataclasses.field(default_factory=dict)
+
+    def best(self, row: str) -> tuple[str, float] | None:
+        """The best peer of a row and how many times better rota is; None where nobody else has a figure."""
+        others = [
+            (cell.ratio, peer)
+            for peer, cell in self.rows[row].items()
+            if peer not in (US, PLAIN, *self.limits) and cell.ratio is not None
+        ]
+        ratio, peer = min(others, default=(None, ""))
+        return None if ratio is None else (peer, ratio)
+
+    def verdict(self, row: str) -> str:
+        """Rota beside the best peer, in three words."""
+        if self.rows[row][US].figure is None:
+            return "**rota has no figure**"
+        best = self.best(row)
+        if best is None:
+            return ""
+        peer, ratio = best
+        return f"**behind {peer}, {ratio:.2f}x**" if round(ratio, 2) < 1 else f"{ratio:.2f}x {peer}"
+
+    def is_behind(self, row: str) -> bool:
+        return self.verdict(row).startswith("**")
+
+    def heading(self) -> str:
+        return f"{self.machine}; {', '.join(self.versions)}; {self.date}"
+
+    def markdown(self) -> str:
+        """The table as it stands in the documentation, with what it was measured on above it."""
+        columns = [*self.columns, "rota and the best peer"]
+        lines = [
+            f"{self.heading()}. {self.unit[0].upper()}{self.unit[1:]}, and how many times better rota is.",
+            "",
+            f"| | {' | '.join(columns)} |",
+            f"|---|{'---:|' * len(columns)}",
+        ]
+        for name, row in self.rows.items():
+            words = " | ".join(word(row, column) for column in self.columns)
+            lines.append(f"| {name} | {words} | {self.verdict(name)} |")
+        reasons = list(self.reasons())
+        return "\n".join([*lines, "", *(["; ".join(reasons) + ".", ""] if reasons else [])])
+
+    def reasons(self) -> Iterator[str]:
+        """Why there is no figure, once for each peer and reason. A limit that a row has not needs none."""
+        found: dict[str, list[str]] = {}
+        for name, row in self.rows.items():
+            for peer, cell in row.items():
+                if cell.why and peer not in self.limits:
+                    found.setdefault(f"{peer} has none: `{cell.why[:100]}`", []).append(name)
+        for reason, names in found.items():
+            yield f"{', '.join(names)}: {reason}"
+
+    def head(self) -> str:
+        """What stands above the rows of the text."""
+        names = "".join(f"{column:>18}" for column in self.columns)
+        return f"{self.heading()}\n{self.unit}, and how many times better rota is\n\n{'':28}{names}"
+
+    def line(self, name: str) -> str:
+        """A row of the text."""
+        row = self.rows[name]
+        words = "".join(f"{word(row, column):>18}" for column in self.columns)
+        behind = f"   {self.verdict(name).strip('*')}" if self.is_behind(name) else ""
+        return f"{name:28}{words}{behind}"
+
+    def save(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(self.json() + "\n")
+
+    def json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+
+def word(row: Row, column: str) -> str:
+    """A figure with its ratio, as it stands in a table."""
+    cell = row.get(column)
+    if cell is None or cell.figure is None:
+        return "-"
+    figure = f"{cell.figure:.3g}" if abs(cell.figure) < 100 else f"{cell.figure:,.0f}"
+    return figure if column == US or cell.ratio is None else f"{figure} ({cell.ratio:.2f}x)"
+
+
+def load(path: Path) -> Table:
+    """A table that was saved."""
+    found: dict[str, Any] = json.loads(path.read_text())
+    rows = {name: {peer: Cell(**cell) for peer, cell in row.items()} for name, row in found.pop("rows").items()}
+    return Table(**found, rows=rows)
