@@ -7,7 +7,8 @@
 #   make check     what needs no running: lint, types, shape
 #   make sanitize  what is compiled, tested with gcc's sanitizers in it, then with a check of each None (ROTA_PYTHON)
 #   make soak      15,000 connections, a million of each operation, ten minutes of everything (ROTA_SOAK_SECONDS)
-#   make bench     the figures of the README, on this machine
+#   make bench     all figures, on this machine, into docs/benchmarks.md: an hour and a half
+#   make instructions  what operations cost in instructions, against a record: what slipped fails
 #   make docs      the documentation, into site/
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ ROTA_PYTHON ?= 3.13
 COMPILED := tests/core tests/parity tests/net tests/proc tests/faults tests/soak tests/programs
 SOURCES := $(shell find src -name '*.py' -o -name '*.pxd') setup.py pyproject.toml
 
-.PHONY: demo test fuzz conformance check sanitize soak bench docs clean
+.PHONY: demo test fuzz conformance check sanitize soak bench instructions docs clean
 
 demo: .venv/demo
 	.venv/bin/rota compare
@@ -48,8 +49,10 @@ soak: .venv/soak
 	.venv/bin/python -m tests.soak
 
 bench: .venv/bench
-	.venv/bin/python benchmarks/clockwork.py
-	.venv/bin/python benchmarks/streams.py
+	.venv/bin/python benchmarks/all.py
+
+instructions: .venv/check
+	.venv/bin/python benchmarks/instructions.py
 
 docs: .venv/docs
 	.venv/bin/mkdocs build --strict --quiet

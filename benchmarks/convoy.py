@@ -3,9 +3,9 @@
     python benchmarks/convoy.py [--rounds 5] [--only CASE] [--peer LOOP] [--markdown]
 
 The server of ``echo.py`` (an asyncio.Protocol, 1 KiB) shares its process with one thread that computes in Python and
-never waits. Whoever lets go of the GIL for a system call waits up to a switch interval (5 ms) to have it back: the convoy
-effect, bpo-7946. The server, the thread included, has one core, the client in C another. A case is the connections;
-its rows are the echoes in a second, the more the better, and the 99th percentile of the time that one took.
+never waits. Whoever lets go of the GIL for a system call waits up to a switch interval (5 ms) to have it back: the
+convoy effect, bpo-7946. The server, the thread included, has one core, the client in C another. A case is the
+connections; its rows are the echoes in a second, the more the better, and the 99th percentile of the time that one took.
 """
 
 from __future__ import annotations
@@ -47,7 +47,14 @@ def main() -> int:
             runner.run(echo.serve(sys.argv[2], "protocol"))
         return 0
     assert __doc__
-    return peers.run(__file__, __doc__, "Beside a busy thread", CASES, measure, more_is_better=(RATE,))
+    return peers.run(
+        __file__,
+        __doc__,
+        "echoes in a second, and microseconds of the 99th percentile",
+        CASES,
+        measure,
+        more_is_better=(RATE,),
+    )
 
 
 if __name__ == "__main__":

@@ -186,7 +186,9 @@ def run(
     parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--only", choices=list(cases), action="append", metavar="CASE", help="this case only")
     choices = [*LOOPS, PLAIN, *more]
-    parser.add_argument("--peer", choices=choices, action="append", help="beside rota, this one only; plain is rota's .py")
+    parser.add_argument(
+        "--peer", choices=choices, action="append", help="beside rota, this one only; plain is rota's .py"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the table as JSON")
     form.add_argument("--markdown", action="store_true", help="print it as it stands in docs/benchmarks.md")
@@ -215,10 +217,10 @@ def run(
     elif options.json:
         print(table.json())
     else:
-        print(table.markdown())
+        print(f"{table.heading()}. {table.caption()}.\n\n{table.markdown()}", end="")
     if options.save:
         table.save(options.save)
-    return 0
+    return int(any(row[US].figure is None for row in table.rows.values()))
 
 
 def empty(unit: str, columns: list[str], more: tuple[str, ...]) -> Table:

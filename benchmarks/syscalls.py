@@ -3,10 +3,10 @@
     python benchmarks/syscalls.py [--rounds 3] [--only CASE] [--peer LOOP] [--markdown]
 
 The servers of ``echo.py`` with 1 KiB, and the client in C. A figure is the difference between a long and a short
-conversation, system calls by echoes: so what connections cost to open and close is not in it. Under ``strace`` a server is
-many times slower, and finds more to do each time that it polls; with one connection that changes nothing.
+conversation, system calls by echoes: so what connections cost to open and close is not in it. Under ``strace`` a server
+is many times slower, and finds more to do each time that it polls; with one connection that changes nothing.
 ``two writes`` is a protocol that answers in two writes, a head and a body, in one ``data_received``. The last column,
-``C``, is a server of one ``recv`` and one ``send`` an echo. What a loop does by io_uring is one call for many of these.
+``C``, is a server of one ``recv`` and one ``send`` an echo. A call of io_uring may do the work of many of these.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ from server import Server, in_c, talk
 SIZE = 1024
 SHORT, LONG = 0.2, 1.5  # seconds of conversation
 KINDS = ["protocol", "streams", "sock", "udp"]
-CASES = [f"{kind} x{connections}" for kind in KINDS for connections in (1, 10, 200)] + ["two writes x1", "two writes x200"]
+CASES = [f"{kind} x{connections}" for kind in KINDS for connections in (1, 10, 200)] + [
+    "two writes x1",
+    "two writes x200",
+]
 
 
 @contextlib.contextmanager

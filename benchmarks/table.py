@@ -69,20 +69,19 @@ class Table:
     def heading(self) -> str:
         return f"{self.machine}; {', '.join(self.versions)}; {self.date}"
 
+    def caption(self) -> str:
+        return f"{self.unit[0].upper()}{self.unit[1:]}; in brackets, how many times better rota is"
+
     def markdown(self) -> str:
-        """The table as it stands in the documentation, with what it was measured on above it."""
+        """The table as it stands in the documentation."""
         columns = [*self.columns, "rota and the best peer"]
-        lines = [
-            f"{self.heading()}. {self.unit[0].upper()}{self.unit[1:]}, and how many times better rota is.",
-            "",
-            f"| | {' | '.join(columns)} |",
-            f"|---|{'---:|' * len(columns)}",
-        ]
+        lines = [f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
         for name, row in self.rows.items():
             words = " | ".join(word(row, column) for column in self.columns)
             lines.append(f"| {name} | {words} | {self.verdict(name)} |")
-        reasons = list(self.reasons())
-        return "\n".join([*lines, "", *(["; ".join(reasons) + ".", ""] if reasons else [])])
+        if reasons := list(self.reasons()):
+            lines += ["", "; ".join(reasons) + "."]
+        return "\n".join(lines) + "\n"
 
     def reasons(self) -> Iterator[str]:
         """Why there is no figure, once for each peer and reason. A limit that a row has not needs none."""
@@ -97,7 +96,7 @@ class Table:
     def head(self) -> str:
         """What stands above the rows of the text."""
         names = "".join(f"{column:>18}" for column in self.columns)
-        return f"{self.heading()}\n{self.unit}, and how many times better rota is\n\n{'':28}{names}"
+        return f"{self.heading()}\n{self.caption()}\n\n{'':28}{names}"
 
     def line(self, name: str) -> str:
         """A row of the text."""
