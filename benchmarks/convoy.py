@@ -5,7 +5,7 @@
 The server of ``echo.py`` (an asyncio.Protocol, 1 KiB) shares its process with one thread that computes in Python and
 never waits. Whoever lets go of the GIL for a system call waits up to a switch interval (5 ms) to have it back: the
 convoy effect, bpo-7946. The server, the thread included, has one core, the client in C another. A case is the
-connections; its rows are the echoes in a second, the more the better, and the 99th percentile of the time that one took.
+connections; its rows are the echoes in a second, the more the better, and the 99th percentile of the time one took.
 """
 
 from __future__ import annotations

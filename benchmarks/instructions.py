@@ -9,8 +9,8 @@ slip, told in a line, and the exit code is 1. ``--update`` records the counts of
 Python, no valgrind or no compiled rota, nothing is judged, and it says so.
 
 Step, wake, spawn and call_soon are those of ``clockwork.py``. An echo is 64 bytes from one asyncio.Protocol to another
-over a socket pair, and back: two reads and two writes. Under valgrind a turn takes longer than the loop lets polls wait,
-on any machine, so each turn of these has a poll in it and the counts don't depend on how fast the machine is.
+over a socket pair, and back: two reads and two writes. Under valgrind a turn takes longer than the loop lets polls
+wait, on any machine, so each turn of these has a poll in it, and the counts don't depend on the machine's speed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ RECORDS = Path(__file__).with_suffix(".json")
 MARGIN = 0.05
 
 #: Ends each count: callgrind writes what it has counted when this is called, a function of the C library that nobody
-#: else calls. One process, which starts once, gives all counts in 15 s; a process for each would take two minutes.
+#: else calls. One process, which starts once, gives all counts in 15 s; a process for each would take a minute.
 MARK = "getloadavg"
 
 

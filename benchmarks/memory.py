@@ -3,7 +3,7 @@
     python benchmarks/memory.py [--rounds 3] [--only CASE] [--peer LOOP] [--markdown]
 
 A figure is the difference of the process's proportional set size (PSS, by the kernel) between a few hundred and 20,000
-(connections: 8,000) more of the same, divided by how many more, after a garbage collection; so it has in it what the
+(connections: 10,000) more of the same, divided by how many more, after a garbage collection; so it has in it what the
 allocators lose. The kernel's own memory for a socket is not in it. The last column, ``floor``, is the same without any
 loop: a connection of the server in C, and coroutines that are suspended in a list.
 
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import resource
 import socket
 import sys
 from collections.abc import Callable, Coroutine
@@ -31,7 +32,7 @@ import peers
 from server import Server, in_c
 
 TASKS = 20_000
-CONNECTIONS = 8_000  # with both ends' descriptors below the 20,000 that many a machine allows a process
+CONNECTIONS = 10_000
 WARM = 300
 FLOOR = "floor"
 COLLECT = b"collect"
@@ -82,6 +83,9 @@ async def serve(peer: str, case: str) -> None:
 def connection(peer: str, case: str) -> float:
     """Bytes of one in the server."""
     count = max(int(CONNECTIONS * peers.SHARE), 1)
+    # A descriptor each, here and in the server, which inherits the limit.
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
     command = [in_c(), "server", "tcp"] if peer == FLOOR else [sys.executable, __file__, "--serve", peer, case]
     with Server(command) as server:
         ends: list[socket.socket] = []
@@ -102,7 +106,7 @@ def connection(peer: str, case: str) -> float:
 
 
 def said(end: socket.socket, words: bytes) -> None:
-    """The server has it, and is idle again but for this thread's answer."""
+    """Send and have it back: the server has accepted, and goes back to waiting."""
     end.sendall(words)
     assert end.recv(100) == words
 

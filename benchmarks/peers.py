@@ -30,7 +30,7 @@ from table import PLAIN, US, Cell, Row, Table
 #: name -> the module that has new_event_loop
 LOOPS = {"rota": "rota", "asyncio": "asyncio", "uvloop": "uvloop", "rloop": "rloop", "blazio": "blazio"}
 
-#: What part of the operations to do. The tests take a hundredth, to see that a script runs.
+#: What part of the operations to do. The tests do a tenth, to see that a script runs.
 SHARE = float(os.environ.get("ROTA_BENCH_SHARE", "1"))
 
 #: Seconds after which a peer that has no figure has none.

@@ -29,7 +29,7 @@ FIGURES = [
     ("memory.py", "rota", "streams", None),
     ("memory.py", "rota", "task, asleep", None),
     ("startup.py", "rota", "run", None),
-    ("syscalls.py", "rota", "two writes x1", "strace"),
+    ("syscalls.py", "rota", "protocol x10", "strace"),
     ("timers.py", "rota", "sleep(2.1 ms)", None),
 ]
 
