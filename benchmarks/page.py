@@ -61,11 +61,11 @@ def behind(found: Runs) -> str:
     """Each row where a peer is ahead, or rota has no figure."""
     compiled = {name: tables for name, tables in sorted(found.items()) if not name.endswith(PLAIN)}
     lines = [
-        f"| {name} | {table.python} | {row} | {table.verdict(row).strip('*')} |\n"
+        f"| {name} | {table.python} | {row} | {table.behind(row)} |\n"
         for name, tables in compiled.items()
         for table in tables
         for row in table.rows
-        if table.is_behind(row)
+        if table.behind(row)
     ]
     rows = sum(len(table.rows) for tables in compiled.values() for table in tables)
     if not rows:

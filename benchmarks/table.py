@@ -53,18 +53,19 @@ class Table:
         ratio, peer = min(others, default=(None, ""))
         return None if ratio is None else (peer, ratio)
 
-    def verdict(self, row: str) -> str:
-        """Rota beside the best peer, in three words."""
+    def behind(self, row: str) -> str:
+        """What is ahead of rota in a row; nothing where nobody is."""
         if self.rows[row][US].figure is None:
-            return "**rota has no figure**"
+            return "without a figure"
         best = self.best(row)
-        if best is None:
-            return ""
-        peer, ratio = best
-        return f"**behind {peer}, {ratio:.2f}x**" if round(ratio, 2) < 1 else f"{ratio:.2f}x {peer}"
+        return f"behind {best[0]}, {best[1]:.2f}x" if best and round(best[1], 2) < 1 else ""
 
-    def is_behind(self, row: str) -> bool:
-        return self.verdict(row).startswith("**")
+    def verdict(self, row: str) -> str:
+        """Rota beside the best peer, as it stands in the last column."""
+        if behind := self.behind(row):
+            return f"**{behind}**"
+        best = self.best(row)
+        return f"{best[1]:.2f}x {best[0]}" if best else ""
 
     def heading(self) -> str:
         return f"{self.machine}; {', '.join(self.versions)}; {self.date}"
@@ -102,8 +103,7 @@ class Table:
         """A row of the text."""
         row = self.rows[name]
         words = "".join(f"{word(row, column):>18}" for column in self.columns)
-        behind = f"   {self.verdict(name).strip('*')}" if self.is_behind(name) else ""
-        return f"{name:28}{words}{behind}"
+        return f"{name:28}{words}   {self.behind(name)}".rstrip()
 
     def save(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)

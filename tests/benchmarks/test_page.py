@@ -65,7 +65,7 @@ def test_a_row_where_a_peer_is_ahead_is_in_two_places(tmp_path: Path, written: A
 def test_a_row_without_a_figure_of_rotas_is_one_where_it_is_behind(tmp_path: Path, written: Any) -> None:
     save(tmp_path, "race", {"fell": {"rota": cell(None, None, "fell over"), "quick": cell(1, None)}})
     text = written("machine", "behind", "race")
-    assert "| race | 3.13.0 | fell | rota has no figure |" in text
+    assert "| race | 3.13.0 | fell | without a figure |" in text
     assert "fell: rota has none: `fell over`." in text
 
 
