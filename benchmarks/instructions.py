@@ -172,6 +172,8 @@ def main() -> int:
     if not recorded:
         print(f"instructions: not checked: {options.records.name} has no record for this build (--update makes one)")
         return 0
+    if any(counted[name] < recorded[name] * (1 - MARGIN) for name in counted if name in recorded):
+        print("less than was recorded: --update, or a slip back to it goes unseen")
     found = slips(counted, recorded)
     print(*found, sep="\n", end="\n" if found else "")
     return 1 if found else 0
