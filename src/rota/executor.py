@@ -1,7 +1,7 @@
 """Blocking functions in threads: ``run_in_executor`` and the loop's default pool.
 
-The default pool is rota's own (``threads``), made when it is first used, and shut down with the loop. Any other executor
-is followed by its futures.
+The default pool is rota's own (``threads``), made when it is first used, and shut down with the loop. Any other
+executor is followed by its futures.
 """
 
 from __future__ import annotations

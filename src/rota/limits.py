@@ -25,8 +25,8 @@ POLL_LONGEST = 86_400.0
 
 # -- timers -----------------------------------------------------------------------------------------------------
 
-#: Timers wait in no order until there are so many, or one of them is due: a timeout that is cancelled before never enters
-#: the heap. Who goes to sleep may have to look at each for the earliest, a few hundred nanoseconds.
+#: Timers wait in no order until there are so many, or one of them is due: a timeout that is cancelled before never
+#: enters the heap. Who goes to sleep may have to look at each for the earliest, a few hundred nanoseconds.
 TIMERS_YOUNG = 128
 
 #: Cancelled timers stay in the heap until they come up; it is rebuilt when more than this many are there ...

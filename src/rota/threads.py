@@ -132,7 +132,6 @@ class Threads:
             for worker in workers:
                 worker.thread.join()
 
-
     def forget(self) -> None:
         """Have no threads and no calls."""
         self._lock = threading.Lock()

@@ -100,7 +100,7 @@ def test_the_earliest_is_found_when_the_earliest_young_was_cancelled(loop):
         loop.call_later(100 + number, print)  # in the heap
     first, second = loop.call_later(1, print), loop.call_later(2, loop.stop)
     first.cancel()
-    assert list(loop._timers)[0] is second
+    assert next(iter(loop._timers)) is second
     loop.run_forever()
     assert loop.time() == began + 2
 

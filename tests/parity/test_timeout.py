@@ -99,9 +99,8 @@ def test_the_inner_one_first(run, library):
 def test_both_at_the_same_time(run, library):
     async def main():
         try:
-            async with library.timeout(1) as outer:
-                async with library.timeout(1) as inner:
-                    await asyncio.sleep(10)
+            async with library.timeout(1) as outer, library.timeout(1) as inner:
+                await asyncio.sleep(10)
         except TimeoutError:
             return outer.expired(), inner.expired(), asyncio.current_task().cancelling()
 

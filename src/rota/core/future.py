@@ -2,9 +2,9 @@
 
 :class:`Future` keeps the contract of :class:`asyncio.Future` (PEP 3156), the private names that libraries read
 included, and answers ``isinstance`` for it. What differs is how it wakes: whoever waits is a
-:class:`~rota.core.runnable.Runnable` that goes to the ready list itself. The first one stands in ``_waiter``, since most
-futures are awaited by one task; all others stand in ``_others`` in the order in which they came. A callback stands there
-as the handle that will call it.
+:class:`~rota.core.runnable.Runnable` that goes to the ready list itself. The first one stands in ``_waiter``, since
+most futures are awaited by one task; all others stand in ``_others`` in the order in which they came. A callback stands
+there as the handle that will call it.
 
 ====================== ====================================================================
 ``_status``            PENDING, then CANCELLED or FINISHED, once
@@ -304,7 +304,7 @@ class Future(Runnable):
     def _callbacks(self) -> list[tuple[Any, Any]] | None:
         waiters: list[Any] = [] if self._waiter is None else [self._waiter]
         waiters += self._others or []
-        pairs = []
+        pairs: list[tuple[Any, Any]] = []
         for waiter in waiters:
             if type(waiter) is Handle:
                 pairs.append((waiter._callback, waiter._context))

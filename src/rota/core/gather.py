@@ -120,7 +120,7 @@ def new_arrival(gathering: Gathering, child: Future) -> Arrival:
     arrival._child = child
     arrival._is_task = False
     arrival._queued = False
-    return arrival  # type: ignore[no-any-return]
+    return arrival
 
 
 def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:

@@ -15,9 +15,11 @@ import sys
 import time
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
-from typing import Any, NoReturn, SupportsIndex
+from typing import Any, NoReturn, SupportsIndex, TypeVar
 
 from .ended import Ended
+
+Kind = TypeVar("Kind")
 
 __all__ = [
     "another",
@@ -111,14 +113,14 @@ def stop_iteration(value: object) -> NoReturn:
     raise StopIteration(value)
 
 
-def untouched(kind: type) -> Any:
+def untouched(kind: type[Kind]) -> Kind:
     """An object of ``kind``, a class of the calling module, to make others from. Compiled, the memory of up to 256
     objects of that class is kept when they go, to be used again: two classes a module.
     """
-    return kind.__new__(kind)
+    return kind.__new__(kind)  # without __init__
 
 
-def another(untouched: Any) -> Any:
+def another(untouched: Kind) -> Kind:
     """An object of the same class, on which nothing is set either. Compiled, it is a copy of the first one's memory: a
     quarter of the instructions of ``__new__``, which sets each attribute of each class and makes a dictionary.
     """

@@ -1,8 +1,8 @@
 """A limit on the time of a block of code, with the contract of :func:`asyncio.timeout` as of Python 3.13.
 
 ``async with timeout(5):`` sets a timer, and most of the time cancels it again before it comes up. Neither end of the
-block waits for anything, so nothing here is a coroutine: what ``async with`` awaits is a :class:`Reached`, which is over
-at once.
+block waits for anything, so nothing here is a coroutine: what ``async with`` awaits is a :class:`Reached`, which is
+over at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STATES = ("created", "active", "expiring", "expired", "finished")
 class Timeout:
     """Made by :func:`timeout` and :func:`timeout_at`; ``async with`` enters it, once."""
 
-    __slots__ = ("_cancelling", "_loop", "_status", "_task", "_timer", "_when", "__weakref__")
+    __slots__ = ("__weakref__", "_cancelling", "_loop", "_status", "_task", "_timer", "_when")
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -142,7 +142,7 @@ class Reached:
 def reached(value: object) -> Reached:
     it = native.another(UNTOUCHED)
     it._value = value
-    return it  # type: ignore[no-any-return]
+    return it
 
 
 def say_timeout(error: BaseException) -> None:

@@ -2,10 +2,10 @@
 # Every index comes from the length of the list, or from a place that the timer was given in it.
 """The calls that wait for their time: the young, in no order, and a binary heap, earliest on top.
 
-Most timers are timeouts that are cancelled, not reached, and most of those soon. So a timer is young first: one of a few
-(``limits.TIMERS_YOUNG``) that stand in no order, each knowing its place, where it costs next to nothing to come and to
-go. When they are too many, or one of them is due, they all enter the heap. One that is cancelled there stays where it
-is and is dropped when it comes up; only when the cancelled are many and more than half is the heap built anew
+Most timers are timeouts that are cancelled, not reached, and most of those soon. So a timer is young first: one of a
+few (``limits.TIMERS_YOUNG``) that stand in no order, each knowing its place, where it costs next to nothing to come and
+to go. When they are too many, or one of them is due, they all enter the heap. One that is cancelled there stays where
+it is and is dropped when it comes up; only when the cancelled are many and more than half is the heap built anew
 (``limits.TIMERS_CANCELLED_*``). Timers of the same time come up in the order in which they were asked for.
 """
 
