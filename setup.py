@@ -32,6 +32,7 @@ HOT = [
     "rota.core.future",
     "rota.core.gather",
     "rota.core.handle",
+    "rota.core.interval",
     "rota.core.policy",
     "rota.core.ready",
     "rota.core.runnable",

@@ -23,6 +23,21 @@ POLL_EVENTS = 256
 #: The longest sleep in one poll. A day, as in asyncio: some kernels overflow on more.
 POLL_LONGEST = 86_400.0
 
+# -- beside threads that compute --------------------------------------------------------------------------------
+
+#: The interpreter's switch interval while the loop waits for threads that compute: seven times the answers of the usual
+#: 5 ms on one connection (``benchmarks/convoy.py``).
+SWITCH_INTERVAL = 0.0005
+
+#: A wait for the interpreter after a sleep is long from here on: far below the usual interval ...
+SWITCH_LONG_WAIT = 0.0003
+
+#: ... so many long ones show that somebody computes: one alone may be the system's doing.
+SWITCH_OFTEN = 3
+
+#: So many short ones in a row show that nobody does any more.
+SWITCH_QUIET = 1000
+
 # -- timers -----------------------------------------------------------------------------------------------------
 
 #: Timers wait in no order until there are so many, or one of them is due: a timeout that is cancelled before never

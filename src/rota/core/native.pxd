@@ -216,6 +216,16 @@ cdef extern from *:
         return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
     }
 
+    /* A deque's truth takes a call of its length. */
+    static CYTHON_INLINE int rota_filled(PyObject *queue) {
+        return Py_SIZE(queue) != 0;
+    }
+
+    /* Without an integer made to compare with. */
+    static CYTHON_INLINE int rota_is_here(PyObject *thread_id) {
+        return thread_id != Py_None && PyLong_AsUnsignedLong(thread_id) == PyThread_get_thread_ident();
+    }
+
     /* now + delay makes two objects to add. */
     static CYTHON_UNUSED double rota_later(double now, PyObject *delay) {
         if (PyFloat_CheckExact(delay)) {
@@ -261,6 +271,8 @@ cdef extern from *:
     Py_ssize_t find "rota_find"(object data, object part, Py_ssize_t begin) except -2
     Py_ssize_t PyNumber_AsSsize_t(object number, void *overflow) except? -1
     object rota_take(list ring, Py_ssize_t place)
+    bint filled "rota_filled"(object queue)
+    bint is_here "rota_is_here"(object thread_id)
     double later "rota_later"(double now, object delay) except? -1.0
     double monotonic "rota_monotonic"()
     long set_timer_slack "rota_set_timer_slack"(long nanoseconds)

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import operator
 import sys
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, copy_context
 from typing import Any, NoReturn, SupportsIndex, TypeVar
@@ -29,7 +31,9 @@ __all__ = [
     "check_signals",
     "clip",
     "copy_context",
+    "filled",
     "find",
+    "is_here",
     "later",
     "monotonic",
     "run",
@@ -155,6 +159,16 @@ def set_timer_slack(nanoseconds: int) -> int:
     where the kernel knows no slack (prctl(2), ``PR_SET_TIMERSLACK``). Plain Python can't ask for it.
     """
     return 0
+
+
+def filled(queue: deque[Any]) -> bool:
+    """Whether anything is in ``queue``."""
+    return bool(queue)
+
+
+def is_here(thread_id: int | None) -> bool:
+    """Whether this is the thread of that number."""
+    return thread_id == threading.get_ident()
 
 
 def later(now: float, delay: Any) -> float:

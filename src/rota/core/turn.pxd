@@ -5,13 +5,14 @@ from .clock cimport Clock, Told
 from .ended cimport Ended
 from .future cimport Future, new_future
 from .handle cimport Handle, TimerHandle, new_handle, new_timer
+from .interval cimport SwitchInterval
 from .ready cimport Ready
 from .runnable cimport Runnable
 from .state cimport LoopState
 from .task cimport Task, new_task
 from .timers cimport Timers
 
-cdef object check_callback, describe, get_ident, make_task, report_slow, swap_current
+cdef object check_callback, describe, make_task, report_slow, swap_current
 cdef int POLL_EVERY_TURNS
 cdef double POLL_EVERY_SECONDS
 cdef double POLL_LONGEST
@@ -24,6 +25,7 @@ cdef class LoopCore(LoopState):
     cdef readonly bint _closed
     cdef object _inbox
     cdef readonly bint _inherited
+    cdef SwitchInterval _interval
     cdef double _kept_since
     cdef bint _parked
     cdef double _polled_at

@@ -24,7 +24,6 @@ from asyncio import coroutines
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context
-from threading import get_ident
 from typing import Any, NoReturn
 
 from .. import limits
@@ -35,6 +34,7 @@ from .ended import Ended
 from .factory import make_task
 from .future import Future, new_future
 from .handle import Handle, TimerHandle, new_handle, new_timer
+from .interval import SwitchInterval
 from .policy import Policy, ready_for
 from .probes import Probes
 from .ready import Ready
@@ -73,6 +73,7 @@ class LoopCore(LoopState):
         "_closed",
         "_inbox",
         "_inherited",
+        "_interval",
         "_kept_since",
         "_parked",
         "_polled_at",
@@ -99,6 +100,7 @@ class LoopCore(LoopState):
         self._timers = Timers()
         self._inbox: deque[Handle] = deque()
         self._inherited = False  # by a fork: the loop is the parent process's
+        self._interval = SwitchInterval()
         self._turn_end = Ready()
         self._kept_since = 0.0  # when the first of them came
         self._thread_id = None
@@ -135,6 +137,7 @@ class LoopCore(LoopState):
                 pass
         finally:
             self._wake_on_time(False)
+            self._interval.restore()
             self._stopping = False
             self._leave_task()
             self._end_turn()
@@ -190,7 +193,7 @@ class LoopCore(LoopState):
             now = self._clock.time()
             if self._unpolled < POLL_EVERY_TURNS and now - self._polled_at < POLL_EVERY_SECONDS:
                 # No system call this time, but timers and the calls of other threads need none.
-                if self._inbox:
+                if native.filled(self._inbox):
                     self._take_inbox()
                 self._timers.move_due(now, ready)
                 return False
@@ -234,24 +237,23 @@ class LoopCore(LoopState):
         # A write that came out of the end of the turn, from resume_writing, leaves at the end of the next one.
         if not self._ready._count and not self._stopping and not self._turn_end._count:
             self._parked = True
-            if not self._inbox:
+            if not native.filled(self._inbox):
                 timeout = -1.0
                 when = self._timers.next_when()
                 if when != NEVER:
                     timeout = self._clock.until(when)
                     timeout = min(timeout, POLL_LONGEST)
         try:
-            if self._observed:
-                self._poll_observed(timeout)
-            else:
-                self._poller.poll(timeout, self._ready)
+            waited = self._poll_observed(timeout) if self._observed else self._poller.poll(timeout, self._ready)
         finally:
             self._parked = False
+        if waited is not None:
+            self._interval.slept(waited)
         self._polls += 1
         self._unpolled = 0
         now = self._clock.time()
         self._polled_at = now
-        if self._inbox:
+        if native.filled(self._inbox):
             self._take_inbox()
         self._timers.move_due(now, self._ready)
 
@@ -274,13 +276,14 @@ class LoopCore(LoopState):
         # What was raised may be kept, with this frame in plain Python.
         runnable = None  # type: ignore[assignment]
 
-    def _poll_observed(self, timeout: float) -> None:
+    def _poll_observed(self, timeout: float) -> float | None:
         if self._inherited:
             refuse_inherited()
         before = self._ready._count
         self._probes.before_poll(timeout)
-        self._poller.poll(timeout, self._ready)
+        waited: float | None = self._poller.poll(timeout, self._ready)
         self._probes.after_poll(self._ready._count - before)
+        return waited
 
     def _at_turn_end(self, runnable: Runnable) -> None:
         """Run ``runnable`` once, after those whose turn it is (or a good many of them) and before the next poll."""
@@ -317,7 +320,7 @@ class LoopCore(LoopState):
             self._check_thread()
             check_callback(callback, "call_soon")
         handle = new_handle(callback, args, self, context)
-        if self._inbox:
+        if native.filled(self._inbox):
             # Who called from another thread before this was first.
             self._take_inbox()
         self._ready.push(handle)
@@ -330,7 +333,7 @@ class LoopCore(LoopState):
         if self._debug:
             check_callback(callback, "call_soon_threadsafe")
         handle = new_handle(callback, args, self, context)
-        if self._parked or self._thread_id is None or self._thread_id != get_ident():
+        if self._parked or not native.is_here(self._thread_id):
             self._inbox.append(handle)
             if self._parked:
                 self._waker.wake()
@@ -412,7 +415,7 @@ class LoopCore(LoopState):
             if eager_start:
                 task = Task(coro, loop=self, name=name, context=context, eager_start=True)
             else:
-                if self._inbox:
+                if native.filled(self._inbox):
                     self._take_inbox()
                 task = new_task(self, coro, name, context)
             if self._observed:
@@ -482,7 +485,7 @@ class LoopCore(LoopState):
         refuse()
 
     def _check_thread(self) -> None:
-        if self._thread_id is not None and self._thread_id != get_ident():
+        if self._thread_id is not None and not native.is_here(self._thread_id):
             raise RuntimeError("Non-thread-safe operation invoked on an event loop other than the current one")
 
     def _close_core(self) -> None:

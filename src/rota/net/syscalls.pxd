@@ -30,10 +30,15 @@ cdef extern from *:
     #define ROTA_PWAIT2 1
     #endif
 
+    /* Seconds that the last sleep was followed by a wait for the interpreter. */
+    static double rota_waited = 0.0;
+
     static CYTHON_UNUSED int rota_wait(int epoll, struct epoll_event *events, double timeout) {
         int count;
+        PyThreadState *state;
+        struct timespec before, after;
         if (timeout == 0.0) return epoll_wait(epoll, events, ROTA_POLL_EVENTS, 0);
-        Py_BEGIN_ALLOW_THREADS
+        state = PyEval_SaveThread();
     #ifdef ROTA_PWAIT2
         {
             static int missing = 0;
@@ -57,7 +62,10 @@ cdef extern from *:
     #else
         count = epoll_wait(epoll, events, ROTA_POLL_EVENTS, timeout < 0.0 ? -1 : (int)ceil(timeout * 1e3));
     #endif
-        Py_END_ALLOW_THREADS
+        clock_gettime(CLOCK_MONOTONIC, &before);
+        PyEval_RestoreThread(state);
+        clock_gettime(CLOCK_MONOTONIC, &after);
+        rota_waited = (double)(after.tv_sec - before.tv_sec) + (double)(after.tv_nsec - before.tv_nsec) * 1e-9;
         return count;
     }
 
@@ -305,6 +313,7 @@ cdef extern from *:
         ROTA_DATAGRAM_SIZE
 
     int rota_wait(int epoll, epoll_event *events, double timeout)
+    double rota_waited
     object rota_recv(int fd)
     Py_ssize_t rota_recv_into(int fd, object buffer) except -2
     Py_ssize_t rota_recv_to(int fd, object take) except -2
@@ -320,6 +329,10 @@ cdef extern from *:
     int errno
     enum:
         EINTR
+
+
+cdef inline object waited():
+    return rota_waited
 
 
 cdef inline int wait(object epoll, int fd, Watches watches, double timeout, Ready ready) except -1:

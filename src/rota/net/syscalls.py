@@ -36,6 +36,11 @@ def wait(epoll: select.epoll, fd: int, watches: Watches, timeout: float, ready: 
     return stale
 
 
+def waited() -> float | None:
+    """How long the last sleep was followed by a wait for the interpreter, in seconds. Plain Python can't tell."""
+    return None
+
+
 def recv(sock: socket.socket, fd: int) -> bytes | None:
     """What has come, at most ``limits.READ_SIZE`` bytes; empty at the end of the stream."""
     try:

@@ -8,7 +8,8 @@ A poller provides:
     no more; returns the runnable that was there, or None.
 ``poll(timeout, ready)``
     sleep until an event, a signal or ``timeout`` seconds (negative: no bound; 0: no sleep), and push each runnable
-    whose file descriptor can be used to ``ready``, once. May return early with nothing.
+    whose file descriptor can be used to ``ready``, once. May return early with nothing. Returns how many seconds it
+    waited for the interpreter after the sleep, or None if it did not sleep or can't tell.
 ``who_waits(fd)``
     the reader and the writer of ``fd``, each a runnable or None.
 ``waiting()``
@@ -48,7 +49,7 @@ class Poller(Protocol):
 
     def remove_writer(self, fd: int, /) -> Runnable | None: ...
 
-    def poll(self, timeout: float, ready: Ready, /) -> None: ...
+    def poll(self, timeout: float, ready: Ready, /) -> float | None: ...
 
     def who_waits(self, fd: int, /) -> tuple[Runnable | None, Runnable | None]: ...
 

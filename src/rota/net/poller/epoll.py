@@ -66,9 +66,10 @@ class Epoll:
         self._withdraw(fd, watch, WRITE)
         return previous
 
-    def poll(self, timeout: float, ready: Ready) -> None:
+    def poll(self, timeout: float, ready: Ready) -> float | None:
         if syscalls.wait(self._epoll, self._fd, self._watches, timeout, ready):
             self._renew()
+        return syscalls.waited() if timeout else None
 
     def who_waits(self, fd: int) -> tuple[Runnable | None, Runnable | None]:
         watch = self._watches.find(fd)
