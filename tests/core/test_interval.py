@@ -3,12 +3,12 @@
 import sys
 
 import pytest
+from tests.clocks import VirtualClock
 
 import rota
 from rota import limits
 from rota.core.interval import SwitchInterval
 from rota.net.poller import new_poller
-from tests.clocks import VirtualClock
 
 LONG = limits.SWITCH_LONG_WAIT
 OURS = limits.SWITCH_INTERVAL
