@@ -1,6 +1,6 @@
 """Echo servers: what an answer costs the process that gives it, as CPU time per echo.
 
-    python benchmarks/echo.py [--rounds 5] [--only CASE] [--peer LOOP] [--markdown]
+    python benchmarks/echo.py [--rounds 5] [--only CASE] [--peer LOOP] [--json]
 
 The server has a core and a process to itself; a client in C (``echo.c``, built by gcc when first needed) has another. A
 figure is the server's CPU time (user + system, by the scheduler's own count) divided by the echoes that the client
@@ -19,13 +19,17 @@ udp           an asyncio.DatagramProtocol: ``datagram_received`` sends back; a c
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import socket
+import os
+import signal
+import subprocess
 import sys
-from typing import Any
+import tempfile
+import time
+from pathlib import Path
 
 import peers
-from server import Server, in_c, talk
+
+from rota.bench import echo as servers
 
 SECONDS = 2.0
 WARM_UP = 0.3
@@ -45,92 +49,58 @@ CASES = [
 ]
 
 
-class Echo(asyncio.Protocol):
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(data)
-
-
-class BufferedEcho(asyncio.BufferedProtocol):
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-        self.memory = memoryview(bytearray(1 << 18))
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return self.memory
-
-    def buffer_updated(self, size: int) -> None:
-        self.transport.write(self.memory[:size])
-
-
-class TwiceEcho(Echo):
-    """A head and a body, as most servers of HTTP answer."""
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(data[:100])
-        self.transport.write(data[100:])
-
-
-PROTOCOLS = {"protocol": Echo, "buffered": BufferedEcho, "two writes": TwiceEcho}
-
-
-class DatagramEcho(asyncio.DatagramProtocol):
-    def connection_made(self, transport: Any) -> None:
-        self.transport = transport
-
-    def datagram_received(self, data: bytes, address: Any) -> None:
-        self.transport.sendto(data, address)
-
-
-async def echo_stream(reader: Any, writer: Any) -> None:
-    with contextlib.suppress(ConnectionError):  # the client leaves in the middle of a message
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
-
-
-async def echo_sock(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    with sock, contextlib.suppress(ConnectionError):
-        while data := await loop.sock_recv(sock, 65536):
-            await loop.sock_sendall(sock, data)
+#: ``rota bench`` measures the same servers, with a client in Python.
+Echo, echo_stream = servers.Echo, servers.echo_stream
 
 
 async def serve(peer: str, kind: str) -> None:
     """Echo until the process is ended; prints the port."""
-    loop = asyncio.get_running_loop()
-    if kind == "udp":
-        transport, _ = await loop.create_datagram_endpoint(DatagramEcho, local_addr=("127.0.0.1", 0))
-        print(transport.get_extra_info("sockname")[1], flush=True)
-        await peers.forever(transport)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-    print(listener.getsockname()[1], flush=True)
-    if kind == "sock":
-        listener.setblocking(False)
-        tasks = []
-        while True:
-            sock, _ = await loop.sock_accept(listener)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            tasks.append(loop.create_task(echo_sock(loop, sock)))
-    if kind == "streams":
-        server = await peers.streams(peer).start_server(echo_stream, sock=listener)
-    else:
-        server = await loop.create_server(PROTOCOLS[kind], sock=listener)
-    await peers.forever(server)
+    await servers.serve(peer, kind, lambda port: print(port, flush=True))
+
+
+def in_c() -> str:
+    """The program in C, built if it is not yet."""
+    source = Path(__file__).with_name("echo.c")
+    built = Path(tempfile.gettempdir()) / f"rota-echo-{source.stat().st_mtime_ns}"
+    if not built.exists():
+        subprocess.run(["gcc", "-O2", "-o", str(built), str(source)], check=True)
+    return str(built)
+
+
+def cpu(pid: int) -> float:
+    """Seconds that a process has run, all its threads."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
+            total += int(file.read().split()[0])
+    return total / 1e9
 
 
 def measure(peer: str, case: str) -> float:
     """Microseconds of the server's CPU for an echo."""
     kind, size, connections = words(case)
+    here = [sys.executable, __file__, "--serve", peer, kind]
     network = "udp" if kind == "udp" else "tcp"
-    command = [in_c(), "server", network] if peer == "C" else [sys.executable, __file__, "--serve", peer, kind]
-    with Server(command) as server:
-        talk(network, server.port, connections, size, WARM_UP * peers.SHARE)
-        before = server.cpu()
-        echoes, _, _ = talk(network, server.port, connections, size, SECONDS * peers.SHARE)
-        return (server.cpu() - before) / echoes * 1e6
+    command = [in_c(), "server", network] if peer == "C" else here
+    with subprocess.Popen([*peers.on_core(1), *command], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            port = server.stdout.readline().strip()
+            talk(network, port, connections, size, WARM_UP)
+            time.sleep(0.05)
+            before = cpu(server.pid)
+            echoes = talk(network, port, connections, size, SECONDS)
+            time.sleep(0.05)
+            return (cpu(server.pid) - before) / echoes * 1e6
+        finally:
+            server.send_signal(signal.SIGKILL)
+
+
+def talk(network: str, port: str, connections: int, size: int, seconds: float) -> int:
+    """How many echoes came."""
+    command = [in_c(), "client", network, port, str(connections), str(size), str(seconds)]
+    done = subprocess.run([*peers.on_core(0), *command], stdout=subprocess.PIPE, text=True, check=True)
+    return int(done.stdout.split()[0])
 
 
 def words(case: str) -> tuple[str, int, int]:

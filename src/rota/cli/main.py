@@ -23,7 +23,7 @@ UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line, for ``main`` and for whoever wants to look at it."""
-    from . import compare, fetch, run  # here, where main turns a Ctrl-C meanwhile into its exit code
+    from . import bench, compare, fetch, run  # here, where main turns a Ctrl-C meanwhile into its exit code
 
     top = argparse.ArgumentParser(
         prog="rota",
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="store_true", help="print the version and whether rota is compiled")
     commands = top.add_subparsers(dest="command", metavar="COMMAND")
-    for command in (run, compare, fetch):
+    for command in (run, compare, fetch, bench):
         command.add_parser(commands)
     return top
 

@@ -1,0 +1,96 @@
+"""Rounds: a figure from a process of its own, by turns, the median of the rounds.
+
+What slows the machine for a while slows all who take turns: the ratio within a round holds when the figure does not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import statistics
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..errors import RotaError
+from .peers import US
+
+#: What a Python is told by its environment that would slow it down, or asyncio on it.
+SLOWING = {"PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONTRACEMALLOC", "PYTHONMALLOC"}
+
+
+class NoFigure(RotaError):  # noqa: N818 - it is named for what there is not
+    """A process ended without a figure. The text is why, in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One figure of a table: the median, and how many times rota's it is; None where there is none, and ``why``."""
+
+    figure: float | None
+    ratio: float | None
+    why: str = ""
+
+
+def by_turns(peers: Sequence[str], rounds: int, turn: Callable[[str], float]) -> dict[str, Cell]:
+    """Call ``turn`` for each of ``peers``, round by round; whoever raises NoFigure is left out from then on."""
+    figures: dict[str, list[float]] = {peer: [] for peer in peers}
+    why: dict[str, str] = {}
+    for _ in range(rounds):
+        for peer in peers:
+            if peer in why:
+                continue
+            try:
+                figures[peer].append(turn(peer))
+            except NoFigure as reason:
+                why[peer] = str(reason)
+    return {peer: cell(figures[peer], figures[US], why.get(peer, "")) for peer in peers}
+
+
+def cell(mine: Sequence[float], rotas: Sequence[float], why: str) -> Cell:
+    """The cell of a peer that had these figures, where rota had those."""
+    if why or not mine:
+        return Cell(None, None, why)
+    ratio = statistics.median(a / b for a, b in zip(mine, rotas, strict=True)) if len(rotas) == len(mine) else None
+    return Cell(statistics.median(mine), ratio)
+
+
+def ask(command: Sequence[str]) -> float:
+    """The figure that a command prints as its last word. Raises NoFigure with the last line of its stderr.
+
+    It runs in a process group of its own, which ends with it when this is interrupted: a terminal's Ctrl-C reaches only
+    the one who can tidy up.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=unslowed(os.environ),
+        process_group=0,
+    ) as process:
+        try:
+            said, complaint = process.communicate()
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if process.returncode:
+        raise NoFigure(last_line(complaint) or how_ended(process.returncode))
+    return float(said.split()[-1])
+
+
+def unslowed(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in SLOWING}
+
+
+def last_line(text: str) -> str:
+    return (text.strip().splitlines() or [""])[-1]
+
+
+def how_ended(code: int) -> str:
+    if code == -signal.SIGALRM:
+        return "no figure came in time"
+    return f"ended with exit code {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
