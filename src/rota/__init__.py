@@ -9,12 +9,13 @@ The public door: every name that programs use, from the room where it lives.
     loop, run   the loop with asyncio's face, and how to run a program on it
     program     a program found and run as __main__, for the command line
     lanes/      where work runs best: compare
+    bench/      what operations cost, beside other loops
     fetch/      the downloader
-    cli/        the command line: run, compare, fetch
+    cli/        the command line: run, compare, fetch, bench
     errors      exceptions and their wording
     limits      numbers, each with the sentence that justifies it
 
-Arrows point one way: errors, limits <- core <- threads <- executor <- net, proc <- loop, run <- lanes, fetch <- cli.
+Arrows point one way: errors, limits <- core <- threads <- executor <- net, proc <- loop, run <- lanes, bench, fetch <- cli.
 
 The names that asyncio has mean what they mean there. Those that rota does not (yet) make itself are asyncio's own,
 which run on rota's futures and tasks.

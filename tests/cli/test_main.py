@@ -27,7 +27,7 @@ def test_python_m_rota_is_rota() -> None:
 def test_no_command_shows_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 2
     shown = capsys.readouterr().out
-    assert all(command in shown for command in ("run", "compare", "fetch"))
+    assert all(command in shown for command in ("run", "compare", "fetch", "bench"))
 
 
 def test_an_unknown_command_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,7 +37,7 @@ def test_an_unknown_command_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> 
     assert "frobnicate" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "fetch"])
+@pytest.mark.parametrize("command", ["run", "compare", "fetch", "bench"])
 def test_each_command_explains_itself_and_its_exit_codes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main([command, "--help"])

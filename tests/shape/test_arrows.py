@@ -31,8 +31,9 @@ ROOMS: dict[str, set[str]] = {
     "run": LEAVES | {"core", "loop"},
     "program": LEAVES,
     "lanes": LEAVES | DOOR,
+    "bench": LEAVES | DOOR,
     "fetch": LEAVES | DOOR,
-    "cli": LEAVES | DOOR | {"program", "lanes", "fetch"},
+    "cli": LEAVES | DOOR | {"program", "lanes", "bench", "fetch"},
     "rota": LEAVES | {"core", "net", "loop", "run", "pure", "subinterpreter"},  # __init__, the public door
     "__main__": {"cli"},
 }
@@ -107,8 +108,8 @@ def test_the_clockwork_knows_no_sockets_and_starts_no_threads() -> None:
 
 def test_optional_libraries_are_imported_only_when_they_are_used() -> None:
     """The core has no dependencies: nothing outside the standard library at the top of a module of the loop."""
-    optional = {"aiohttp", "requests", "uvloop", "yarl"}
-    for room in ("core", "net", "proc", "cli"):
+    optional = {"aiohttp", "blazio", "requests", "rloop", "uvloop", "yarl"}
+    for room in ("core", "net", "proc", "bench", "cli"):
         for path in (SRC / room).rglob("*.py"):
             for node in ast.parse(path.read_text()).body:
                 if isinstance(node, ast.Import):

@@ -32,7 +32,7 @@ WARM_UP = 0.25
 
 #: operation -> (kind of server, what it is)
 ECHOES = {
-    "echo": ("protocol", "1 KiB to an asyncio.Protocol and back, over 10 connections; the server's part"),
+    "echo": ("protocol", "1 KiB to an asyncio.Protocol and back, 10 connections: the server's part"),
     "echo-buffered": ("buffered", "1 KiB to an asyncio.BufferedProtocol and back, likewise"),
     "echo-streams": ("streams", "1 KiB read and written by streams, likewise; rota's on rota, asyncio's elsewhere"),
     "echo-sock": ("sock", "1 KiB by loop.sock_recv and sock_sendall, likewise"),

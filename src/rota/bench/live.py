@@ -32,10 +32,11 @@ class Live(Watcher):
 
     def began(self, setting: Setting, figures: int, seconds: float) -> None:
         self.figures, self.started = figures, time.monotonic()
-        self.stream.write(f"{figures} figures, each from a process of its own: about {max(seconds, 1):.0f} s\n")
+        self.stream.write(f"rota bench: {figures} figures, about {max(seconds, 1):.0f} s\n")
         self.stream.flush()
         if not setting.compiled:
-            self.write(plain_warning(os.environ.get("ROTA_PURE", "") not in ("", "0"), self.paper) + "\n")
+            asked_for = os.environ.get("ROTA_PURE", "") not in ("", "0")
+            (self.results or self.stream).write(plain_warning(asked_for, self.paper) + "\n\n")
         self.write(heading(setting, self.paper))
 
     def measuring(self, operation: str, loop: str, done: int) -> None:

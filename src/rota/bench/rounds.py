@@ -59,27 +59,37 @@ def cell(mine: Sequence[float], rotas: Sequence[float], why: str) -> Cell:
 def ask(command: Sequence[str]) -> float:
     """The figure that a command prints as its last word. Raises NoFigure with the last line of its stderr.
 
-    It runs in a process group of its own, which ends with it when this is interrupted: a terminal's Ctrl-C reaches only
-    the one who can tidy up.
+    It runs in a process group of its own, which ends when this is interrupted: a terminal's Ctrl-C reaches only the one
+    who can tidy up. Its stdin is open for as long, by which it can see that nobody waits any more.
     """
-    with subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=unslowed(os.environ),
-        process_group=0,
-    ) as process:
-        try:
-            said, complaint = process.communicate()
-        except BaseException:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
+    stdin, held = os.pipe()
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=unslowed(os.environ),
+            process_group=0,
+        )
+        with process:
+            try:
+                said, complaint = process.communicate()
+            except BaseException:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()  # Popen does not, after a Ctrl-C
+                raise
+    finally:
+        os.close(stdin)
+        os.close(held)
     if process.returncode:
         raise NoFigure(last_line(complaint) or how_ended(process.returncode))
-    return float(said.split()[-1])
+    try:
+        return float(last_line(said).split()[-1])
+    except (ValueError, IndexError):
+        raise NoFigure(f"it said {last_line(said)!r} where a figure was due") from None
 
 
 def unslowed(environment: Mapping[str, str]) -> dict[str, str]:
@@ -93,4 +103,6 @@ def last_line(text: str) -> str:
 def how_ended(code: int) -> str:
     if code == -signal.SIGALRM:
         return "no figure came in time"
-    return f"ended with exit code {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
+    if code > 0:
+        return f"it ended with exit code {code}"
+    return f"it was ended by signal {-code} ({signal.strsignal(-code)})"

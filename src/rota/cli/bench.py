@@ -8,11 +8,12 @@ import os
 import sys
 
 EPILOG = """\
-A figure is CPU time (user + system) per operation, from a process of its own on a core of its own; the loops take
-turns, and the median counts. Beside a figure stands how many times rota's it is: 3.2x is that much slower than
-rota, 0.9x is faster. Nothing else should run meanwhile; ratios bear it better than times.
+A figure is CPU time (user + system) per operation, from a process and on a core of its own; the loops take
+turns, and the median counts. Beside a figure stands how many times rota's it is: 3.2x takes that much more,
+0.9x takes less. Nothing else should run meanwhile; ratios bear it better than times.
 
-exit codes: 0 every operation was measured on rota, 1 one was not, 2 wrong arguments, 130 interrupted
+exit codes: 0 every operation was measured on rota, 1 one was not, 2 wrong arguments or a loop that is not
+installed, 130 interrupted
 """
 
 
@@ -23,7 +24,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "bench",
         help="what tasks, timers and echoes cost on this machine, on rota and the other loops that are installed",
         description="Measure rota beside asyncio, and uvloop, rloop and blazio where they are installed, on this\n"
-        "machine: about half a minute with one of them.",
+        "machine. With one of them it takes about half a minute.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,0 +1,77 @@
+"""Rounds: who takes turns, what becomes of their figures, and what of a process that has none."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from rota.bench.rounds import Cell, NoFigure, ask, by_turns
+
+
+def python(program: str) -> list[str]:
+    return [sys.executable, "-c", program]
+
+
+def test_they_take_turns_and_a_ratio_is_the_median_of_those_within_each_round() -> None:
+    figures = {"rota": [1.0, 10.0, 2.0], "uvloop": [3.0, 20.0, 8.0]}
+    called = []
+
+    def turn(peer: str) -> float:
+        called.append(peer)
+        return figures[peer].pop(0)
+
+    assert by_turns(["rota", "uvloop"], 3, turn) == {"rota": Cell(2.0, 1.0), "uvloop": Cell(8.0, 3.0)}
+    assert called == ["rota", "uvloop"] * 3
+
+
+def test_who_has_no_figure_once_is_not_asked_again_and_says_why() -> None:
+    called = []
+
+    def turn(peer: str) -> float:
+        called.append(peer)
+        if peer == "rloop" and called.count("rloop") == 2:
+            raise NoFigure("no TLS")
+        return 1.0
+
+    assert by_turns(["rota", "rloop"], 3, turn) == {"rota": Cell(1.0, 1.0), "rloop": Cell(None, None, "no TLS")}
+    assert called == ["rota", "rloop", "rota", "rloop", "rota"]
+
+
+def test_where_rota_has_no_figure_the_others_have_no_ratio() -> None:
+    def turn(peer: str) -> float:
+        if peer == "rota":
+            raise NoFigure("broken")
+        return 1.0
+
+    assert by_turns(["rota", "asyncio"], 2, turn) == {
+        "rota": Cell(None, None, "broken"),
+        "asyncio": Cell(1.0, None),
+    }
+
+
+def test_the_last_word_of_a_process_is_its_figure() -> None:
+    assert ask(python("print('warm'); print(2.5e-7)")) == 2.5e-7
+
+
+@pytest.mark.parametrize(
+    ("program", "why"),
+    [
+        ("raise NotImplementedError('no TLS here')", "NotImplementedError: no TLS here"),
+        ("import sys; sys.exit(3)", "it ended with exit code 3"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "it was ended by signal 9 (Killed)"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGALRM)", "no figure came in time"),
+        ("print('none')", "it said 'none' where a figure was due"),
+        ("", "it said '' where a figure was due"),
+    ],
+)
+def test_a_process_without_a_figure_is_a_reason(program: str, why: str) -> None:
+    with pytest.raises(NoFigure) as raised:
+        ask(python(program))
+    assert str(raised.value) == why
+
+
+@pytest.mark.parametrize("name", ["PYTHONASYNCIODEBUG", "PYTHONDEVMODE"])
+def test_debugging_is_not_what_is_measured(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    assert ask(python(f"import os; print(int({name!r} in os.environ))")) == 0
