@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+#: Seconds after which a peer that has no figure has none.
+PATIENCE = 300.0
+
+
 def on_core(core: int) -> list[str]:
     """What goes before a command to keep it on a core."""
     return ["taskset", "--cpu-list", str(nth(core))]
@@ -44,7 +48,12 @@ def on_core(core: int) -> list[str]:
 
 def by_turns(script: str, peers: list[str], case: str, rounds: int) -> dict[str, Cell]:
     """Call ``script --one PEER CASE`` for each of ``peers``, ``rounds`` times by turns."""
-    return turns.by_turns(peers, rounds, lambda peer: turns.ask([sys.executable, script, "--one", peer, case]))
+
+    def turn(peer: str) -> float:
+        return float(turns.ask([sys.executable, script, "--one", peer, case], patience=PATIENCE))
+
+    figures, why = turns.by_turns(peers, rounds, turn)
+    return {peer: cell(mine, figures[US], why.get(peer, "")) for peer, mine in figures.items()}
 
 
 def show(row: str, cells: dict[str, Cell], first: bool, unit: str) -> None:

@@ -32,11 +32,11 @@ COMMAND = [sys.executable, "-m", "rota", "bench"]
 def figures(monkeypatch: pytest.MonkeyPatch, **by_loop: float) -> None:
     """Have each loop take so long; none is run. One without a figure can't do it."""
 
-    def ask(command: Sequence[str]) -> float:
+    def ask(command: Sequence[str]) -> str:
         loop = command[-3]
         if loop not in by_loop:
             raise NoFigure(f"{loop} is broken")
-        return by_loop[loop]
+        return str(by_loop[loop])
 
     monkeypatch.setattr("rota.bench.measure.ask", ask)
 

@@ -7,17 +7,18 @@ Prints the seconds of CPU time per operation. It ends when stdin does, with all 
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
 
 from . import echo, operations
 from .machine import stay_on
-from .patience import be_patient, end_with_parent
 
 
 def main() -> None:
     loop, operation, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
-    be_patient()
-    end_with_parent()
+    threading.Thread(target=end_with_parent, name="parent watch", daemon=True).start()
     if operation in echo.ECHOES:
         kind, _ = echo.ECHOES[operation]
         figure = echo.measure(loop, kind, seconds)
@@ -25,6 +26,13 @@ def main() -> None:
         stay_on(1)
         figure = operations.measure(loop, operation, seconds)
     sys.stdout.write(f"{figure}\n")
+
+
+def end_with_parent() -> None:
+    """The parent holds the other end of stdin for as long as it waits."""
+    while os.read(0, 4096):
+        pass
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

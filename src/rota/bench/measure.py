@@ -14,7 +14,7 @@ from ..version import VERSION
 from . import AROUND_A_FIGURE, MOST_SECONDS, ROUNDS, SECONDS, SHORT, echo, operations, peers
 from .machine import machine
 from .report import Report, Row, Setting
-from .rounds import ask, by_turns
+from .rounds import ask, by_turns, cell
 
 CHILD = "rota.bench.child"
 
@@ -90,9 +90,11 @@ def take_turns(name: str, setting: Setting, watcher: Watcher, before: int) -> Ro
     def turn(loop: str) -> float:
         watcher.measuring(name, loop, next(done))
         # -P: what lies in the current directory must not stand in for a module of the standard library
-        return ask([sys.executable, "-P", "-m", CHILD, loop, name, str(setting.seconds)])
+        return float(ask([sys.executable, "-P", "-m", CHILD, loop, name, str(setting.seconds)]))
 
-    return Row(name, known()[name], by_turns(list(setting.loops), setting.rounds, turn))
+    figures, why = by_turns(list(setting.loops), setting.rounds, turn)
+    cells = {loop: cell(mine, figures[peers.US], why.get(loop, "")) for loop, mine in figures.items()}
+    return Row(name, known()[name], cells)
 
 
 def check(names: Sequence[str], rounds: int, seconds: float) -> None:

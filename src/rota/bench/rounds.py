@@ -12,12 +12,18 @@ import statistics
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..errors import RotaError
-from .peers import US
 
 #: What a Python is told by its environment that would slow it down, or asyncio on it.
 SLOWING = {"PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONTRACEMALLOC", "PYTHONMALLOC"}
+
+#: Seconds after which a process that has said nothing stands still: several times what the longest figure takes, on a
+#: slow machine.
+PATIENCE = 60.0
+
+Figure = TypeVar("Figure")
 
 
 class NoFigure(RotaError):  # noqa: N818 - it is named for what there is not
@@ -33,9 +39,14 @@ class Cell:
     why: str = ""
 
 
-def by_turns(peers: Sequence[str], rounds: int, turn: Callable[[str], float]) -> dict[str, Cell]:
-    """Call ``turn`` for each of ``peers``, round by round; whoever raises NoFigure is left out from then on."""
-    figures: dict[str, list[float]] = {peer: [] for peer in peers}
+def by_turns(
+    peers: Sequence[str], rounds: int, turn: Callable[[str], Figure]
+) -> tuple[dict[str, list[Figure]], dict[str, str]]:
+    """Call ``turn`` for each of ``peers``, round by round; returns all figures, and why a peer lacks some.
+
+    Whoever raises NoFigure is left out from then on.
+    """
+    figures: dict[str, list[Figure]] = {peer: [] for peer in peers}
     why: dict[str, str] = {}
     for _ in range(rounds):
         for peer in peers:
@@ -45,10 +56,10 @@ def by_turns(peers: Sequence[str], rounds: int, turn: Callable[[str], float]) ->
                 figures[peer].append(turn(peer))
             except NoFigure as reason:
                 why[peer] = str(reason)
-    return {peer: cell(figures[peer], figures[US], why.get(peer, "")) for peer in peers}
+    return figures, why
 
 
-def cell(mine: Sequence[float], rotas: Sequence[float], why: str) -> Cell:
+def cell(mine: Sequence[float], rotas: Sequence[float], why: str = "") -> Cell:
     """The cell of a peer that had these figures, where rota had those."""
     if why or not mine:
         return Cell(None, None, why)
@@ -56,11 +67,11 @@ def cell(mine: Sequence[float], rotas: Sequence[float], why: str) -> Cell:
     return Cell(statistics.median(mine), ratio)
 
 
-def ask(command: Sequence[str]) -> float:
-    """The figure that a command prints as its last word. Raises NoFigure with the last line of its stderr.
+def ask(command: Sequence[str], environment: Mapping[str, str] | None = None, patience: float = PATIENCE) -> str:
+    """The last line that a command prints. Raises NoFigure where it fails, with the last line of its stderr.
 
-    It runs in a process group of its own, which ends when this is interrupted: a terminal's Ctrl-C reaches only the one
-    who can tidy up. Its stdin is open for as long, by which it can see that nobody waits any more.
+    It runs in a process group of its own, which is ended when this is interrupted, or after ``patience``, in seconds: a
+    terminal's Ctrl-C reaches only the one who can tidy up. Its stdin is open for as long as somebody waits for it.
     """
     stdin, held = os.pipe()
     try:
@@ -70,26 +81,25 @@ def ask(command: Sequence[str]) -> float:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=unslowed(os.environ),
+            env=unslowed(os.environ) | dict(environment or {}),
             process_group=0,
         )
         with process:
             try:
-                said, complaint = process.communicate()
+                said, complaint = process.communicate(timeout=patience)
             except BaseException:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()  # Popen does not, after a Ctrl-C
                 raise
+    except subprocess.TimeoutExpired:
+        raise NoFigure(f"nothing came in {patience:g} s") from None
     finally:
         os.close(stdin)
         os.close(held)
-    if process.returncode:
+    if process.returncode or not said.strip():
         raise NoFigure(last_line(complaint) or how_ended(process.returncode))
-    try:
-        return float(last_line(said).split()[-1])
-    except (ValueError, IndexError):
-        raise NoFigure(f"it said {last_line(said)!r} where a figure was due") from None
+    return last_line(said)
 
 
 def unslowed(environment: Mapping[str, str]) -> dict[str, str]:
@@ -101,8 +111,6 @@ def last_line(text: str) -> str:
 
 
 def how_ended(code: int) -> str:
-    if code == -signal.SIGALRM:
-        return "no figure came in time"
-    if code > 0:
-        return f"it ended with exit code {code}"
+    if code >= 0:
+        return f"it ended with exit code {code} and without a word"
     return f"it was ended by signal {-code} ({signal.strsignal(-code)})"

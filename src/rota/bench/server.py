@@ -16,13 +16,11 @@ import time
 
 from .echo import serve
 from .machine import stay_on
-from .patience import be_patient
 from .peers import maker
 
 
 def main() -> None:
     loop, kind = sys.argv[1:]
-    be_patient()
     stay_on(1)
     with asyncio.Runner(loop_factory=maker(loop)) as runner:
         runner.run(serve(loop, kind, begin))
