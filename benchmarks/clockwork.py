@@ -49,7 +49,7 @@ def measure(peer: str, operation: str) -> float:
     """Nanoseconds of CPU per operation, in this process."""
     if peer == "bare":
         return without_a_loop(operation, OPERATIONS[operation][1])
-    return operations.measure(peer, operation) * 1e9
+    return operations.measure(peers.maker(peer), operation) * 1e9
 
 
 if __name__ == "__main__":

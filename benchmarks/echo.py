@@ -55,7 +55,7 @@ Echo, echo_stream = servers.Echo, servers.echo_stream
 
 async def serve(peer: str, kind: str) -> None:
     """Echo until the process is ended; prints the port."""
-    await servers.serve(peer, kind, lambda port: print(port, flush=True))
+    await servers.serve(kind, lambda port: print(port, flush=True))
 
 
 def in_c() -> str:

@@ -52,10 +52,6 @@ def test_the_last_line_of_a_process_is_its_answer() -> None:
     assert ask(python("print('warm'); print(2.5e-7)")) == "2.5e-07"
 
 
-def test_what_is_added_to_its_environment_is_there() -> None:
-    assert ask(python("import os; print(os.environ['ROTA_PURE'])"), {"ROTA_PURE": "1"}) == "1"
-
-
 def test_a_process_that_stands_still_is_ended() -> None:
     with pytest.raises(NoFigure, match=r"nothing came in 0\.2 s"):
         ask(python("import time; time.sleep(60)"), patience=0.2)

@@ -14,6 +14,7 @@ import threading
 
 from . import echo, operations
 from .machine import stay_on
+from .peers import maker
 
 
 def main() -> None:
@@ -24,7 +25,7 @@ def main() -> None:
         figure = echo.measure(loop, kind, seconds)
     else:
         stay_on(1)
-        figure = operations.measure(loop, operation, seconds)
+        figure = operations.measure(maker(loop), operation, seconds)
     sys.stdout.write(f"{figure}\n")
 
 

@@ -18,8 +18,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from .. import Loop, start_server
 from .machine import stay_on
-from .peers import US
 
 #: What the client of ``measure`` sends: requests and answers of many services are about so long ...
 SIZE = 1024
@@ -65,6 +65,23 @@ class BufferedEcho(asyncio.BufferedProtocol):
         self.transport.write(self.memory[:size])
 
 
+class TwiceEcho(Echo):
+    """A head and a body, as most servers of HTTP answer."""
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data[:100])
+        self.transport.write(data[100:])
+
+
+#: kind of server -> its protocol
+PROTOCOLS: dict[str, Callable[[], asyncio.BaseProtocol]] = {
+    "protocol": Echo,
+    "buffered": BufferedEcho,
+    "two writes": TwiceEcho,
+    "tls": Echo,
+}
+
+
 class DatagramEcho(asyncio.DatagramProtocol):
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
@@ -74,19 +91,20 @@ class DatagramEcho(asyncio.DatagramProtocol):
 
 
 async def echo_stream(reader: Any, writer: Any) -> None:
-    while data := await reader.read(65536):
-        writer.write(data)
-        await writer.drain()
+    with contextlib.suppress(ConnectionError):  # the client leaves in the middle of a message
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
     writer.close()
 
 
 async def echo_sock(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    with sock:
+    with sock, contextlib.suppress(ConnectionError):
         while data := await loop.sock_recv(sock, 65536):
             await loop.sock_sendall(sock, data)
 
 
-async def serve(peer: str, kind: str, tell: Callable[[int], None]) -> None:
+async def serve(kind: str, tell: Callable[[int], None]) -> None:
     """Echo on this loop until the process ends; ``tell`` hears the port once it is served."""
     loop = asyncio.get_running_loop()
     if kind == "udp":
@@ -99,16 +117,11 @@ async def serve(peer: str, kind: str, tell: Callable[[int], None]) -> None:
         tell(port)
         await serve_sock(loop, listener)
     if kind == "streams":
-        streams: Any = asyncio
-        if peer == US:
-            import rota
-
-            streams = rota
-        server = await streams.start_server(echo_stream, sock=listener)
+        start: Any = start_server if isinstance(loop, Loop) else asyncio.start_server
+        server = await start(echo_stream, sock=listener)
     else:
-        protocol = BufferedEcho if kind == "buffered" else Echo
         context = server_context() if kind == "tls" else None
-        server = await loop.create_server(protocol, sock=listener, ssl=context)
+        server = await loop.create_server(PROTOCOLS[kind], sock=listener, ssl=context)
     async with server:
         tell(port)
         await loop.create_future()  # serve_forever would have rloop listen a second time, and refuse everybody

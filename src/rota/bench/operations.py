@@ -13,8 +13,6 @@ from collections.abc import Callable, Coroutine
 from types import coroutine
 from typing import Any
 
-from .peers import maker
-
 TASKS = 200
 MANY = 100_000
 
@@ -242,8 +240,8 @@ OPERATIONS: dict[str, tuple[Callable[[int], Coroutine[Any, Any, int]], int]] = {
 }
 
 
-def measure(peer: str, operation: str, seconds: float | None = None) -> float:
-    """Seconds of CPU per operation, in this process.
+def measure(new_loop: Callable[[], asyncio.AbstractEventLoop], operation: str, seconds: float | None = None) -> float:
+    """Seconds of CPU per operation on a new loop, in this process.
 
     It is done as often as ``OPERATIONS`` says, or as often as about ``seconds`` take.
     """
@@ -263,5 +261,5 @@ def measure(peer: str, operation: str, seconds: float | None = None) -> float:
             done += await work(piece)
         return (time.process_time_ns() - began) / done / 1e9
 
-    with asyncio.Runner(loop_factory=maker(peer)) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
         return runner.run(main())

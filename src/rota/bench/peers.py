@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import platform
 from collections.abc import Callable
+from typing import Any
 
 #: name -> the module that has new_event_loop
 LOOPS = {"rota": "rota", "asyncio": "asyncio", "uvloop": "uvloop", "rloop": "rloop", "blazio": "blazio"}
@@ -25,8 +26,13 @@ def maker(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     """What makes a loop called ``name``."""
     if name == "asyncio":
         return asyncio.SelectorEventLoop
-    make: Callable[[], asyncio.AbstractEventLoop] = importlib.import_module(LOOPS[name]).new_event_loop
+    make: Callable[[], asyncio.AbstractEventLoop] = module(name).new_event_loop
     return make
+
+
+def module(name: str) -> Any:
+    """What a program that uses the loop called ``name`` imports."""
+    return importlib.import_module(LOOPS[name])
 
 
 def title(name: str) -> str:

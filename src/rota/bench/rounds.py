@@ -67,7 +67,7 @@ def cell(mine: Sequence[float], rotas: Sequence[float], why: str = "") -> Cell:
     return Cell(statistics.median(mine), ratio)
 
 
-def ask(command: Sequence[str], environment: Mapping[str, str] | None = None, patience: float = PATIENCE) -> str:
+def ask(command: Sequence[str], patience: float = PATIENCE) -> str:
     """The last line that a command prints. Raises NoFigure where it fails, with the last line of its stderr.
 
     It runs in a process group of its own, which is ended when this is interrupted, or after ``patience``, in seconds: a
@@ -81,7 +81,7 @@ def ask(command: Sequence[str], environment: Mapping[str, str] | None = None, pa
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env=unslowed(os.environ) | dict(environment or {}),
+            env=unslowed(os.environ),
             process_group=0,
         )
         with process:

@@ -23,7 +23,7 @@ def main() -> None:
     loop, kind = sys.argv[1:]
     stay_on(1)
     with asyncio.Runner(loop_factory=maker(loop)) as runner:
-        runner.run(serve(loop, kind, begin))
+        runner.run(serve(kind, begin))
 
 
 def begin(port: int) -> None:
