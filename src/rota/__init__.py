@@ -15,7 +15,8 @@ The public door: every name that programs use, from the room where it lives.
     errors      exceptions and their wording
     limits      numbers, each with the sentence that justifies it
 
-Arrows point one way: errors, limits <- core <- threads <- executor <- net, proc <- loop, run <- lanes, bench, fetch <- cli.
+Arrows point one way:
+errors, limits <- core <- threads <- executor <- net, proc <- loop, run <- lanes, bench, fetch <- cli.
 
 The names that asyncio has mean what they mean there. Those that rota does not (yet) make itself are asyncio's own,
 which run on rota's futures and tasks.
