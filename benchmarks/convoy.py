@@ -44,7 +44,7 @@ def main() -> int:
     if sys.argv[1:2] == ["--serve"]:
         threading.Thread(target=compute, daemon=True).start()
         with asyncio.Runner(loop_factory=peers.maker(sys.argv[2])) as runner:
-            runner.run(echo.serve(sys.argv[2], "protocol"))
+            runner.run(echo.serve("protocol"))
         return 0
     assert __doc__
     return peers.run(

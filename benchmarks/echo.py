@@ -1,6 +1,6 @@
 """Echo servers: what an answer costs the process that gives it, as CPU time per echo.
 
-    python benchmarks/echo.py [--rounds 5] [--only CASE] [--peer LOOP] [--json]
+    python benchmarks/echo.py [--rounds 5] [--only CASE] [--peer LOOP] [--markdown]
 
 The server has a core and a process to itself; a client in C (``echo.c``, built by gcc when first needed) has another. A
 figure is the server's CPU time (user + system, by the scheduler's own count) divided by the echoes that the client
@@ -19,15 +19,10 @@ udp           an asyncio.DatagramProtocol: ``datagram_received`` sends back; a c
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
 import peers
+from server import Server, in_c, talk
 
 from rota.bench import echo as servers
 
@@ -53,54 +48,21 @@ CASES = [
 Echo, echo_stream = servers.Echo, servers.echo_stream
 
 
-async def serve(peer: str, kind: str) -> None:
+async def serve(kind: str) -> None:
     """Echo until the process is ended; prints the port."""
     await servers.serve(kind, lambda port: print(port, flush=True))
-
-
-def in_c() -> str:
-    """The program in C, built if it is not yet."""
-    source = Path(__file__).with_name("echo.c")
-    built = Path(tempfile.gettempdir()) / f"rota-echo-{source.stat().st_mtime_ns}"
-    if not built.exists():
-        subprocess.run(["gcc", "-O2", "-o", str(built), str(source)], check=True)
-    return str(built)
-
-
-def cpu(pid: int) -> float:
-    """Seconds that a process has run, all its threads."""
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
-            total += int(file.read().split()[0])
-    return total / 1e9
 
 
 def measure(peer: str, case: str) -> float:
     """Microseconds of the server's CPU for an echo."""
     kind, size, connections = words(case)
-    here = [sys.executable, __file__, "--serve", peer, kind]
     network = "udp" if kind == "udp" else "tcp"
-    command = [in_c(), "server", network] if peer == "C" else here
-    with subprocess.Popen([*peers.on_core(1), *command], stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            port = server.stdout.readline().strip()
-            talk(network, port, connections, size, WARM_UP)
-            time.sleep(0.05)
-            before = cpu(server.pid)
-            echoes = talk(network, port, connections, size, SECONDS)
-            time.sleep(0.05)
-            return (cpu(server.pid) - before) / echoes * 1e6
-        finally:
-            server.send_signal(signal.SIGKILL)
-
-
-def talk(network: str, port: str, connections: int, size: int, seconds: float) -> int:
-    """How many echoes came."""
-    command = [in_c(), "client", network, port, str(connections), str(size), str(seconds)]
-    done = subprocess.run([*peers.on_core(0), *command], stdout=subprocess.PIPE, text=True, check=True)
-    return int(done.stdout.split()[0])
+    command = [in_c(), "server", network] if peer == "C" else [sys.executable, __file__, "--serve", peer, kind]
+    with Server(command) as server:
+        talk(network, server.port, connections, size, WARM_UP * peers.SHARE)
+        before = server.cpu()
+        echoes, _, _ = talk(network, server.port, connections, size, SECONDS * peers.SHARE)
+        return (server.cpu() - before) / echoes * 1e6
 
 
 def words(case: str) -> tuple[str, int, int]:
@@ -112,7 +74,7 @@ def words(case: str) -> tuple[str, int, int]:
 def main() -> int:
     if sys.argv[1:2] == ["--serve"]:
         with asyncio.Runner(loop_factory=peers.maker(sys.argv[2])) as runner:
-            runner.run(serve(sys.argv[2], sys.argv[3]))
+            runner.run(serve(sys.argv[3]))
         return 0
     assert __doc__
     return peers.run(__file__, __doc__, "CPU microseconds of the server per echo", CASES, measure, more=("C",))

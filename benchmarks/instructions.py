@@ -8,7 +8,7 @@ those of ``instructions.json``, recorded for this Python, its compiler and its k
 slip, told in a line, and the exit code is 1. ``--update`` records the counts of now. Where there is no record for this
 Python, no valgrind or no compiled rota, nothing is judged, and it says so.
 
-Step, wake, spawn and call_soon are those of ``clockwork.py``. An echo is 64 bytes from one asyncio.Protocol to another
+Step, wake, spawn and call_soon are those of ``rota bench``. An echo is 64 bytes from one asyncio.Protocol to another
 over a socket pair, and back: two reads and two writes. Under valgrind a turn takes longer than the loop lets polls
 wait, on any machine, so each turn of these has a poll in it, and the counts don't depend on the machine's speed.
 """
@@ -32,8 +32,9 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-import clockwork
 import peers
+
+from rota.bench import operations
 
 RECORDS = Path(__file__).with_suffix(".json")
 MARGIN = 0.05
@@ -78,10 +79,10 @@ async def echo(count: int) -> int:
 
 #: name -> (what runs, how many)
 OPERATIONS: dict[str, tuple[Callable[[int], Coroutine[Any, Any, int]], int]] = {
-    "step": (clockwork.step, 4000),
-    "wake": (clockwork.wake, 4000),
-    "spawn": (clockwork.spawn, 4000),
-    "call_soon": (clockwork.call_soon, 4000),
+    "step": (operations.step, 4000),
+    "wake": (operations.wake, 4000),
+    "spawn": (operations.spawn, 4000),
+    "call_soon": (operations.call_soon, 4000),
     "echo": (echo, 1000),
 }
 

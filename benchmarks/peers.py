@@ -1,44 +1,89 @@
 """The command line of a benchmark: each figure from a process of its own, by turns, the median of the rounds.
 
-A benchmark is a script that, called with ``--one PEER CASE``, prints one figure; called without, it has
-:func:`by_turns` call it for each peer and case. Who the peers are and how they take turns is ``rota.bench``'s, so that
-``rota bench`` and the scripts here are one method.
+A benchmark is a script that, called with ``--one PEER CASE``, prints one figure (or several, by name); called without,
+it has :func:`by_turns` call it for each peer and case. Who the peers are and how they take turns is ``rota.bench``'s:
+``rota bench`` and the tables are one method.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import asyncio
+import datetime
 import json
+import os
+import platform
+import statistics
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from pathlib import Path
 from typing import Any
 
+from plain import PLAIN  # before anything of rota's
+from table import Row, Table
+
+import rota
+from rota.bench import peers as loops
 from rota.bench import rounds as turns
 from rota.bench.machine import machine, nth, stay_on
-from rota.bench.peers import LOOPS, US, installed, maker, title
-from rota.bench.rounds import Cell, cell
+from rota.bench.peers import LOOPS, US, installed
+from rota.bench.rounds import Cell
 
 __all__ = [
     "LOOPS",
+    "PLAIN",
+    "SHARE",
     "US",
-    "Cell",
     "by_turns",
     "cell",
+    "empty",
+    "forever",
     "installed",
     "machine",
     "maker",
+    "module",
     "nth",
     "on_core",
     "run",
-    "show",
     "stay_on",
+    "streams",
     "title",
 ]
 
+#: What part of the operations to do. The tests do a tenth, to see that a script runs.
+SHARE = float(os.environ.get("ROTA_BENCH_SHARE", "1"))
 
 #: Seconds after which a peer that has no figure has none.
-PATIENCE = 300.0
+PATIENCE = 300
+
+
+def maker(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
+    """What makes a loop called ``name``."""
+    return module(name).new_event_loop if name == PLAIN else loops.maker(name)
+
+
+def module(name: str) -> Any:
+    """What a program that uses the loop called ``name`` imports."""
+    if name != PLAIN:
+        return loops.module(name)
+    assert not rota.COMPILED, "rota is compiled in this process: ROTA_PURE=1 makes it plain"
+    return rota
+
+
+def streams(name: str) -> Any:
+    """Whose streams are measured on a loop: rota's own on rota, asyncio's on the others."""
+    return module(name) if name in (US, PLAIN) else asyncio
+
+
+async def forever(server: Any) -> None:
+    """Keep a server that serves already, until the process is ended: rloop's ``serve_forever`` closes such a one."""
+    await asyncio.get_running_loop().create_future()
+    del server
+
+
+def title(name: str) -> str:
+    """What it is, with its version."""
+    return "plain: the same without compiled modules" if name == PLAIN else loops.title(name)
 
 
 def on_core(core: int) -> list[str]:
@@ -46,36 +91,33 @@ def on_core(core: int) -> list[str]:
     return ["taskset", "--cpu-list", str(nth(core))]
 
 
-def by_turns(script: str, peers: list[str], case: str, rounds: int) -> dict[str, Cell]:
-    """Call ``script --one PEER CASE`` for each of ``peers``, ``rounds`` times by turns."""
+def by_turns(
+    script: str, peers: list[str], case: str, rounds: int, more_is_better: Container[str] = ()
+) -> dict[str, Row]:
+    """Call ``script --one PEER CASE`` for each of ``peers``, ``rounds`` times by turns: the rows of the table."""
 
-    def turn(peer: str) -> float:
-        return float(turns.ask([sys.executable, script, "--one", peer, case], patience=PATIENCE))
+    def turn(peer: str) -> dict[str, float]:
+        found = json.loads(turns.ask([sys.executable, script, "--one", peer, case], PATIENCE))
+        return found if isinstance(found, dict) else {"": found}
 
     figures, why = turns.by_turns(peers, rounds, turn)
-    return {peer: cell(mine, figures[US], why.get(peer, "")) for peer, mine in figures.items()}
+    names = next((found[0] for found in figures.values() if found), {"": 0.0})
+    rows: dict[str, Row] = {}
+    for name in names:
+        lists = {peer: [found[name] for found in figures[peer]] for peer in peers}
+        rows[f"{case}, {name}" if name else case] = {
+            peer: cell(lists[peer], lists[US], name in more_is_better, why.get(peer, "")) for peer in peers
+        }
+    return rows
 
 
-def show(row: str, cells: dict[str, Cell], first: bool, unit: str) -> None:
-    """Print a row of the table, and what stands above it before the ``first``."""
-    if first:
-        print(machine())
-        print(", ".join(title(peer) for peer in cells if peer in LOOPS))
-        print(f"{unit}, and how many times rota's that is\n")
-        print(f"{'':24}" + "".join(f"{peer:>17}" for peer in cells))
-    words = []
-    for peer, found in cells.items():
-        if found.figure is None:
-            words.append("-")
-        elif peer == US:
-            words.append(f"{found.figure:.3g}" if found.figure < 100 else f"{found.figure:.0f}")
-        else:
-            figure = f"{found.figure:.3g}" if found.figure < 100 else f"{found.figure:.0f}"
-            words.append(f"{figure} ({found.ratio:.2f}x)" if found.ratio else figure)
-    print(f"{row:24}" + "".join(f"{word:>17}" for word in words), flush=True)
-    for peer, found in cells.items():
-        if found.why:
-            print(f"    {peer}: {found.why[:100]}")
+def cell(mine: list[float], rotas: list[float], more_is_better: bool, why: str) -> Cell:
+    if why or not mine:
+        return Cell(None, None, why)
+    ratio = None
+    if len(rotas) == len(mine) and min(*mine, *rotas) > 0:
+        ratio = statistics.median(b / a if more_is_better else a / b for a, b in zip(mine, rotas, strict=True))
+    return Cell(statistics.median(mine), ratio)
 
 
 def run(
@@ -83,31 +125,68 @@ def run(
     description: str,
     unit: str,
     cases: Iterable[str],
-    measure: Callable[[str, str], float],
+    measure: Callable[[str, str], float | dict[str, float]],
     *,
     more: tuple[str, ...] = (),
     core: int | None = None,
+    rounds: int = 5,
+    more_is_better: Container[str] = (),
 ) -> int:
-    """The command line of a benchmark: all ``cases`` for all loops (and ``more``, the limits that are no loop)."""
+    """The command line of a benchmark: all ``cases`` for all loops (and ``more``, the limits that are no loop).
+
+    ``measure`` returns a figure in ``unit``, or several by name, a row each; the less the better, but for those that
+    ``more_is_better`` names. ``core`` is the core that it is kept on.
+    """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=rounds)
     parser.add_argument("--only", choices=list(cases), action="append", metavar="CASE", help="this case only")
-    parser.add_argument("--peer", choices=[*LOOPS, *more], action="append", help="beside rota, this one only")
-    parser.add_argument("--json", action="store_true")
+    choices = [*LOOPS, PLAIN, *more]
+    parser.add_argument(
+        "--peer", choices=choices, action="append", help="beside rota, this one only; plain is rota's .py"
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the table as JSON")
+    form.add_argument("--markdown", action="store_true", help="print it as it stands in docs/benchmarks.md")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write it to FILE, as JSON")
     parser.add_argument("--one", nargs=2, metavar=("PEER", "CASE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         if core is not None:
             stay_on(core)
-        print(measure(*options.one))
+        print(json.dumps(measure(*options.one)))
         return 0
-    peers = [peer for peer in [*installed(), *more] if peer == US or not options.peer or peer in options.peer]
-    table: dict[str, Any] = {}
+    asked = options.peer or [*LOOPS, *more]
+    table = empty(unit, [US, *(peer for peer in [*installed(), PLAIN, *more] if peer in asked and peer != US)], more)
+    table.rounds = options.rounds
+    as_text = not options.json and not options.markdown
+    if as_text:
+        print(table.head())
     for case in options.only or cases:
-        cells = by_turns(script, peers, case, options.rounds)
-        if not options.json:
-            show(case, cells, first=not table, unit=unit)
-        table[case] = {peer: dataclasses.asdict(found) for peer, found in cells.items()}
-    if options.json:
-        print(json.dumps({"machine": machine(), "unit": unit, "loops": list(map(title, peers)), "table": table}))
-    return 0
+        rows = by_turns(script, table.columns, case, options.rounds, more_is_better)
+        table.rows.update(rows)
+        if as_text:
+            for row in rows:
+                print(table.line(row), flush=True)
+    if as_text:
+        print(*table.reasons(), sep="\n")
+    elif options.json:
+        print(table.json())
+    else:
+        print(f"{table.heading()}. {table.caption()}.\n\n{table.markdown()}", end="")
+    if options.save:
+        table.save(options.save)
+    return int(any(row[US].figure is None for row in table.rows.values()))
+
+
+def empty(unit: str, columns: list[str], more: tuple[str, ...]) -> Table:
+    """A table of this machine and this Python, without rows."""
+    return Table(
+        unit=unit,
+        machine=machine(),
+        python=platform.python_version(),
+        date=datetime.datetime.now(datetime.UTC).date().isoformat(),
+        rounds=0,
+        versions=[title(column) for column in columns if column not in more],
+        columns=columns,
+        limits=list(more),
+    )

@@ -12,21 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-US = "rota"
+from plain import PLAIN  # before anything of rota's
 
-#: The same rota without its compiled modules: beside it for comparison, and no peer of its own.
-PLAIN = "plain"
+from rota.bench.peers import US
+from rota.bench.rounds import Cell
 
-Row = dict[str, "Cell"]
-
-
-@dataclasses.dataclass
-class Cell:
-    """One figure: the median of the rounds, and how many times better rota's is; None where a peer could not do it."""
-
-    figure: float | None
-    ratio: float | None
-    why: str = ""
+Row = dict[str, Cell]
 
 
 @dataclasses.dataclass
