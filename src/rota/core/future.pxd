@@ -69,6 +69,10 @@ cdef class FutureIterator:
     cdef bint _given
 
 
+@cython.locals(it=FutureIterator, future=Future)
+cdef object go_on(object iterator)
+
+
 @cython.locals(handle=Handle)
 cdef bint calls(object waiter, object callback) except -1
 

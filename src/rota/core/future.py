@@ -357,26 +357,10 @@ class FutureIterator:
         return self
 
     def __next__(self) -> Any:
-        future = self._future
+        future = go_on(self)
         if future is None:
-            raise StopIteration
-        if future._status == PENDING:
-            if self._given:
-                self._future = None
-                raise RuntimeError("await wasn't used with future")
-            self._given = True
-            future._asyncio_future_blocking = True
-            return future
-        self._future = None
-        if future._status == FINISHED and future._exception is None:
-            if future._result is None:
-                raise StopIteration
-            native.stop_iteration(future._result)
-        try:
-            return future.result()
-        finally:
-            # Uncompiled, the exception holds this frame, which would hold the exception.
-            future = None
+            raise StopIteration(native.given())
+        return future
 
     def send(self, value: object, /) -> Any:
         return self.__next__()
@@ -410,6 +394,35 @@ class FutureIterator:
 
 UNTOUCHED = native.untouched(Future)
 UNTOUCHED_ITERATOR = native.untouched(FutureIterator)
+
+
+def go_on(iterator: Any) -> Future | None:
+    """The future while it is pending; then None, with its result left to ``native.given``; or raises what it has."""
+    it: FutureIterator = iterator
+    future = it._future
+    if future is None:
+        native.give(None)
+        return None
+    if future._status == PENDING:
+        if it._given:
+            it._future = None
+            raise RuntimeError("await wasn't used with future")
+        it._given = True
+        future._asyncio_future_blocking = True
+        return future
+    it._future = None
+    if future._status == FINISHED and future._exception is None:
+        native.give(future._result)
+        return None
+    try:
+        native.give(future.result())
+    finally:
+        # Uncompiled, the exception holds this frame, which would hold the exception.
+        future = None
+    return None
+
+
+native.iterate_by(FutureIterator, go_on)
 
 
 def calls(waiter: Any, callback: object) -> bool:

@@ -54,7 +54,11 @@ class Lifecycle(LoopCore):
             self._run_turns()
         finally:
             self._thread_id = None
-            events._set_running_loop(None)
+            try:
+                events._set_running_loop(None)
+            except MemoryError:
+                # Python 3.11 asks for memory even for that. Without it no loop would run in this thread any more.
+                events._set_running_loop(None)
             self._track_origins(False)
             sys.set_asyncgen_hooks(*previous_hooks)
             if hears:

@@ -103,6 +103,39 @@ cdef extern from *:
         return -1;
     }
 
+    /* Left between a function and its caller: no Python code runs meanwhile. */
+    static PyObject *rota_result = NULL;
+
+    static CYTHON_INLINE void rota_give(PyObject *result) {
+        Py_INCREF(result);
+        Py_XSETREF(rota_result, result);
+    }
+
+    static CYTHON_INLINE PyObject *rota_given(void) {
+        PyObject *result = rota_result;
+        rota_result = NULL;
+        return result;
+    }
+
+    static PyObject *(*rota_go_on)(PyObject *);
+
+    static CYTHON_UNUSED PyObject *rota_next(PyObject *iterator) {
+        PyObject *outcome = rota_go_on(iterator);
+        if (outcome == Py_None) {
+            PyObject *result = rota_given();
+            Py_DECREF(outcome);
+            outcome = NULL;
+            if (result != Py_None) (void)rota_stop_iteration(result);
+            Py_DECREF(result);
+        }
+        return outcome;
+    }
+
+    static CYTHON_UNUSED void rota_iterate_by(PyObject *type, PyObject *(*go_on)(PyObject *)) {
+        rota_go_on = go_on;
+        ((PyTypeObject *)type)->tp_iternext = rota_next;
+    }
+
     /* data.find(part, begin) makes two integers and a tuple of them each time. */
     static CYTHON_UNUSED Py_ssize_t rota_find(PyObject *data, PyObject *part, Py_ssize_t begin) {
         if (PyBytes_Check(part) && (PyBytes_Check(data) || PyByteArray_Check(data))) {
@@ -268,6 +301,10 @@ cdef extern from *:
     int stop_iteration "rota_stop_iteration"(object value) except -1
     object untouched "rota_untouched"(object type)
     object another "rota_another"(object untouched)
+    ctypedef object (*rota_function)(object)
+    void give "rota_give"(object result)
+    object given "rota_given"()
+    void iterate_by "rota_iterate_by"(object type, rota_function go_on)
     Py_ssize_t find "rota_find"(object data, object part, Py_ssize_t begin) except -2
     Py_ssize_t PyNumber_AsSsize_t(object number, void *overflow) except? -1
     object rota_take(list ring, Py_ssize_t place)

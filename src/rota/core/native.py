@@ -33,7 +33,10 @@ __all__ = [
     "copy_context",
     "filled",
     "find",
+    "give",
+    "given",
     "is_here",
+    "iterate_by",
     "later",
     "monotonic",
     "run",
@@ -130,6 +133,26 @@ def another(untouched: Kind) -> Kind:
     """
     kind = type(untouched)
     return kind.__new__(kind)
+
+
+results: list[Any] = []
+
+
+def give(result: Any) -> None:
+    """Leave ``result`` to whoever asks next, at once, with :func:`given`."""
+    results.append(result)
+
+
+def given() -> Any:
+    """What was left."""
+    return results.pop()
+
+
+def iterate_by(kind: type, go_on: Callable[[Any], Any]) -> None:
+    """Compiled, have ``next()`` of a ``kind`` call ``go_on`` with it, which returns what to yield, or None when it is over
+    and has left its value by :func:`give`. A ``__next__`` that raises StopIteration has a traceback made for it first,
+    in 200 ns, with which nobody does anything.
+    """
 
 
 def find(data: bytes | bytearray, part: bytes, begin: int) -> int:
