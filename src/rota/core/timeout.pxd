@@ -30,6 +30,10 @@ cdef class Reached:
 
 
 @cython.locals(it=Reached)
+cdef object go_on(object iterator)
+
+
+@cython.locals(it=Reached)
 cdef Reached reached(value)
 
 

@@ -132,11 +132,17 @@ class Reached:
         return self
 
     def __next__(self) -> Any:
-        value = self._value
-        if value is None:
-            raise StopIteration
-        self._value = None
-        native.stop_iteration(value)
+        go_on(self)
+        raise StopIteration(native.given())
+
+
+def go_on(iterator: Any) -> None:
+    it: Reached = iterator
+    native.give(it._value)
+    it._value = None
+
+
+native.iterate_by(Reached, go_on)
 
 
 def reached(value: object) -> Reached:
