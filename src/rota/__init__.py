@@ -22,7 +22,9 @@ The names that asyncio has mean what they mean there. Those that rota does not (
 which run on rota's futures and tasks.
 """
 
+import importlib as _importlib
 import os as _os
+import typing as _typing
 
 if _os.environ.get("ROTA_PURE", "") not in ("", "0"):
     from . import pure as _pure
@@ -42,25 +44,57 @@ from asyncio import (
 from .core import turn as _turn
 from .core.clock import Clock
 from .core.future import Future
-from .core.gather import gather
 from .core.handle import Handle, TimerHandle
 from .core.policy import Policy
 from .core.sleep import sleep
 from .core.task import Task
-from .core.timeout import Timeout, timeout, timeout_at
 from .errors import MissingExtra, RotaError, UsageError
 from .loop import Loop
-from .net.streams import (
-    StreamReader,
-    StreamReaderProtocol,
-    StreamWriter,
-    open_connection,
-    open_unix_connection,
-    start_server,
-    start_unix_server,
-)
 from .run import EventLoopPolicy, install, new_event_loop, run
 from .version import VERSION as __version__
+
+if _typing.TYPE_CHECKING:
+    from .core.gather import gather
+    from .core.timeout import Timeout, timeout, timeout_at
+    from .net.streams import (
+        StreamReader,
+        StreamReaderProtocol,
+        StreamWriter,
+        open_connection,
+        open_unix_connection,
+        start_server,
+        start_unix_server,
+    )
+
+#: Names that are looked up when they are first asked for (:pep:`562`): a program that runs on rota and uses asyncio's
+#: does not wait for them at its start.
+_LATER = {
+    ".core.gather": ("gather",),
+    ".core.timeout": ("Timeout", "timeout", "timeout_at"),
+    ".net.streams": (
+        "StreamReader",
+        "StreamReaderProtocol",
+        "StreamWriter",
+        "open_connection",
+        "open_unix_connection",
+        "start_server",
+        "start_unix_server",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    for module, names in _LATER.items():
+        if name in names:
+            found = getattr(_importlib.import_module(module, __name__), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 #: Whether the hot modules run compiled.
 COMPILED = not str(_turn.__file__).endswith(".py")

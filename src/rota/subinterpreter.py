@@ -7,7 +7,6 @@ share them unlocked. Plain Python has no such variables and runs in each.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 
 REFUSAL = (
     "rota's compiled modules run in the main interpreter only: "
@@ -29,6 +28,8 @@ def is_main() -> bool:
 def refuse_compiled() -> None:
     """Raise ImportError in a sub-interpreter, if what would be imported there is compiled."""
     if not is_main():
+        import importlib.util
+
         found = importlib.util.find_spec("rota.core.turn")
         if found is not None and not str(found.origin).endswith(".py"):
             raise ImportError(REFUSAL, name="rota")

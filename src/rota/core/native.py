@@ -149,9 +149,9 @@ def given() -> Any:
 
 
 def iterate_by(kind: type, go_on: Callable[[Any], Any]) -> None:
-    """Compiled, have ``next()`` of a ``kind`` call ``go_on`` with it, which returns what to yield, or None when it is over
-    and has left its value by :func:`give`. A ``__next__`` that raises StopIteration has a traceback made for it first,
-    in 200 ns, with which nobody does anything.
+    """Compiled, have ``next()`` of a ``kind`` call ``go_on`` with it, which returns what to yield, or None when it is
+    over and has left its value by :func:`give`. A ``__next__`` that raises StopIteration has a traceback made for it
+    first, in 200 ns, with which nobody does anything.
     """
 
 

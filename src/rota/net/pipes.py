@@ -5,10 +5,12 @@ from __future__ import annotations
 import errno
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .descriptors import Descriptors
-from .pipe import Pipe, ReadPipe, WritePipe
+
+if TYPE_CHECKING:
+    from .pipe import Pipe
 
 
 class Pipes(Descriptors):
@@ -49,12 +51,16 @@ class Pipes(Descriptors):
 
         Raises ValueError for what is no pipe, socket or character device.
         """
+        from .pipe import ReadPipe
+
         protocol = protocol_factory()
         opened = self.create_future()
         return await self._opened(ReadPipe(self, pipe, protocol, opened), protocol, opened)
 
     async def connect_write_pipe(self, protocol_factory: Callable[[], Any], pipe: Any) -> tuple[Any, Any]:
         """Write to ``pipe``, a file object; as ``connect_read_pipe``."""
+        from .pipe import WritePipe
+
         protocol = protocol_factory()
         opened = self.create_future()
         return await self._opened(WritePipe(self, pipe, protocol, opened), protocol, opened)

@@ -17,12 +17,14 @@ import socket
 import stat
 from asyncio.constants import _SendfileMode
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import limits
 from .line import WRITE, Turn
 from .sock import SocketCalls
-from .transport import SocketTransport
+
+if TYPE_CHECKING:
+    from .transport import SocketTransport
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
 

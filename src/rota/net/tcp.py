@@ -8,15 +8,14 @@ import itertools
 import socket
 import ssl as ssl_module
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .binding import bind_all, bind_first
 from .dns import AddressInfo
-from .eyeballs import race
-from .server import Server, no_delay
 from .sock import SocketCalls
 from .tls import check_plain, check_timeouts, context_of, tls_transport
-from .transport import SocketTransport
+
+if TYPE_CHECKING:
+    from .server import Server
 
 BACKLOG = 100  # asyncio's default: connections that the kernel keeps until they are accepted
 
@@ -104,6 +103,8 @@ class Tcp(SocketCalls):
         else:
             try:
                 attempts = [functools.partial(attempt, address) for address in found]
+                from .eyeballs import race
+
                 sock = await race(attempts, delay, self)  # type: ignore[arg-type]
             finally:
                 # There may be two who have succeeded, and the race may have been cancelled since.
@@ -137,6 +138,8 @@ class Tcp(SocketCalls):
             self._begin_anew(sock.fileno())
             sock.setblocking(False)
             if local is not None:
+                from .binding import bind_first
+
                 bind_first(sock, family, local, errors)
             await self.sock_connect(sock, peer)
         except BaseException as error:
@@ -164,6 +167,9 @@ class Tcp(SocketCalls):
 
         If there is to be none, the socket is closed if it is ``ours``: one that the program brought stays its own.
         """
+        from .server import no_delay
+        from .transport import SocketTransport
+
         self._check_free(sock.fileno())
         sock.setblocking(False)
         waiter = self.create_future()
@@ -243,6 +249,9 @@ class Tcp(SocketCalls):
 
         Raises OSError when an address can't be had, ValueError for arguments that don't go together.
         """
+        from .binding import bind_all
+        from .server import Server
+
         context = None
         if ssl is not None:
             context = context_of(ssl, True)

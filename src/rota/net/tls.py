@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import limits
 from ..core.lifecycle import Lifecycle
-from .reader import ReaderCore
-from .tlstransport import TlsTransport
+
+if TYPE_CHECKING:
+    from .tlstransport import TlsTransport
 
 
 def context_of(given: ssl.SSLContext | bool | None, server_side: bool, hostname: str | None = None) -> ssl.SSLContext:
@@ -60,6 +61,8 @@ def tls_transport(
     the handshake's end. The timeouts are in seconds, or None for the defaults; ``made`` says that the protocol has a
     connection already. Raises ValueError for a timeout that is not positive, and a host name that is missing.
     """
+    from .tlstransport import TlsTransport
+
     # TLS 1.3 has no renegotiation, RFC 9325 (3.5) advises against it, and a peer could make us do it all day.
     if not context.options & ssl.OP_NO_RENEGOTIATION:
         context.options |= ssl.OP_NO_RENEGOTIATION
@@ -85,6 +88,8 @@ def seconds(name: str, given: float | None) -> float | None:
 
 def outermost(transport: Any) -> Any:
     """The transport that the program sees: what TLS there is over ``transport``, or that itself."""
+    from .tlstransport import TlsTransport
+
     while type(transport.get_protocol()) is TlsTransport:
         transport = transport.get_protocol()
     return transport
@@ -96,6 +101,8 @@ def unread_of(protocol: Any) -> bytes:
     It may be the peer's first handshake record, come early; left to the stream, the words of a stranger, sent in the
     clear, would be read as if they were the peer's (CVE-2011-0411).
     """
+    from .reader import ReaderCore
+
     reader = getattr(protocol, "_stream_reader", None)
     if isinstance(reader, ReaderCore):
         return reader._take_some(reader._unread) or b""

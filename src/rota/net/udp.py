@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .binding import remove_stale, share_port
-from .datagram import DatagramTransport
 from .sock import SocketCalls
 
 AF_UNIX = getattr(socket, "AF_UNIX", None)
@@ -60,6 +58,8 @@ class Datagrams(SocketCalls):
         else:
             candidates = await self._candidates(local_addr, remote_addr, family, proto, flags)
             sock, remote = await self._bind_datagrams(candidates, reuse_port, allow_broadcast)
+        from .datagram import DatagramTransport
+
         opened = self.create_future()
         try:
             protocol = protocol_factory()
@@ -112,6 +112,8 @@ class Datagrams(SocketCalls):
     ) -> tuple[socket.socket, Any]:
         """A socket for the first candidate that can be had, and its remote address or None."""
         first: OSError | None = None
+        from .binding import remove_stale, share_port
+
         for family, proto, local, remote in candidates:
             sock: socket.socket | None = None
             try:

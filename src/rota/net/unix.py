@@ -7,36 +7,17 @@ import os
 import socket
 import ssl as ssl_module
 import sys
-from asyncio.log import logger
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .binding import bind_path
-from .server import Server
 from .tcp import BACKLOG, Tcp
 from .tls import check_plain, check_timeouts, context_of
 
+if TYPE_CHECKING:
+    from .server import Server
+
 #: Since Python 3.13, a server takes its file away.
 CLEANS_UP = sys.version_info >= (3, 13)
-
-
-class TidyServer(Server):
-    """A server that takes its file away when it is closed."""
-
-    def __init__(self, loop: Tcp, sockets: list[socket.socket], *rest: Any) -> None:
-        super().__init__(loop, sockets, *rest)
-        self._path: str | bytes = sockets[0].getsockname()
-        self._inode = inode_of(self._path)
-
-    def close(self) -> None:
-        inode, self._inode = self._inode, None
-        super().close()
-        # The path may be somebody else's by now, and in a forked child it is the parent's.
-        if inode is not None and not self._loop._inherited and inode == inode_of(self._path):
-            try:
-                os.unlink(self._path)
-            except OSError as error:
-                logger.error("Unable to clean up listening UNIX socket %r: %r", self._path, error)
 
 
 class Unix(Tcp):
@@ -103,6 +84,10 @@ class Unix(Tcp):
 
         Raises OSError (EADDRINUSE) when something else than a socket is in the way.
         """
+        from .binding import bind_path
+        from .server import Server
+        from .tidy import TidyServer
+
         context = None if ssl is None else context_of(ssl, True)
         check_timeouts(ssl, ssl_handshake_timeout, ssl_shutdown_timeout)
         if path is not None:
@@ -134,13 +119,3 @@ def check_unix(sock: socket.socket) -> None:
     check_plain(sock)
     if sock.family != socket.AF_UNIX or sock.type != socket.SOCK_STREAM:
         raise ValueError(f"A UNIX Domain Stream Socket was expected, got {sock!r}")
-
-
-def inode_of(path: str | bytes) -> int | None:
-    """The number of the file at ``path``; None if there is none, or ``path`` is an abstract name."""
-    if not path or path[0] in (0, "\0"):
-        return None
-    try:
-        return os.stat(path).st_ino
-    except OSError:
-        return None

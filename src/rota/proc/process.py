@@ -9,12 +9,12 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .child import Child
-from .preexec import Preexec
 from .signals import Signals
-from .transport import SubprocessTransport
+
+if TYPE_CHECKING:
+    from .child import Child
 
 
 class Processes(Signals):
@@ -107,6 +107,9 @@ class Processes(Signals):
         stderr: Any,
         kwargs: dict[str, Any],
     ) -> tuple[Any, Any]:
+        from .preexec import Preexec
+        from .transport import SubprocessTransport
+
         protocol = protocol_factory()
         preexec = None
         if kwargs.get("preexec_fn") is not None:
