@@ -359,3 +359,54 @@ def reset_socket(address: Any) -> Any:
     peer = socket.create_connection(address)
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     return peer
+
+
+def test_what_a_protocol_keeps_stays_as_it_came(run_real, pair):
+    """The memory of what it does not keep is used again."""
+
+    class Keeping(Recorder):
+        def data_received(self, data):
+            if data[0] % 3:
+                kept.append(data)
+                hash(data)
+            self.count = data[0]
+
+    kept = []
+
+    async def main():
+        transport, protocol = await asyncio.get_running_loop().create_connection(Keeping, sock=pair[0])
+        for number in range(1, 200):
+            pair[1].send(bytes([number]) * (2000 + number % 2))
+            await until(lambda: getattr(protocol, "count", 0) == number)  # noqa: B023 - called at once
+        transport.close()
+        await protocol.lost
+
+    run_real(main())
+    wanted = [bytes([number]) * (2000 + number % 2) for number in range(1, 200) if number % 3]
+    assert kept == wanted
+    assert set(kept) == set(wanted)
+
+
+def test_long_and_short_messages_come_whole(run_real):
+    sizes = [100_000, 3, 40_000, 250_000, 1, 33_000, 500_000, 20_000]
+    parts = [bytes([65 + number]) * size for number, size in enumerate(sizes)]
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        protocols = []
+        server = await loop.create_server(lambda: protocols.append(Recorder()) or protocols[-1], "127.0.0.1", 0)
+        transport, protocol = await loop.create_connection(Recorder, *server.sockets[0].getsockname())
+        await until(lambda: protocols)
+        sent = 0
+        for part in parts:
+            transport.write(part)
+            sent += len(part)
+            await until(lambda: len(protocols[0].data) == sent)  # noqa: B023 - called at once
+        assert protocols[0].data == b"".join(parts)
+        transport.close()
+        await protocol.lost
+        await protocols[0].lost
+        server.close()
+        await server.wait_closed()
+
+    run_real(main())

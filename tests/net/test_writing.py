@@ -146,6 +146,40 @@ def test_the_writes_of_one_turn_leave_together(run_real):
     run_real(main())
 
 
+@pytest.mark.parametrize("kind", ROTA)
+def test_an_answer_leaves_when_the_protocol_returns(run_real):
+    """In one segment, before the next protocol has what came for it in the same turn."""
+
+    class Answering(Recorder):
+        def data_received(self, data):
+            seen.append([read_all(peer) for peer in peers])
+            self.transport.write(data)
+            self.transport.write(b"!")
+
+    seen, peers = [], []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transports = []
+        for _ in range(2):
+            ours, theirs = socket.socketpair()
+            theirs.setblocking(False)
+            peers.append(theirs)
+            transports.append((await loop.create_connection(Answering, sock=ours))[0])
+        for peer in peers:
+            peer.send(b"x")
+        await until(lambda: len(seen) == 2)
+        assert [read_all(peer) for peer in peers].count(b"x!") == 1
+        assert seen[0] == [b"", b""]
+        assert sorted(seen[1]) == [b"", b"x!"]
+        for transport, peer in zip(transports, peers, strict=True):
+            transport.close()
+            await transport.get_protocol().lost
+            peer.close()
+
+    run_real(main())
+
+
 def test_what_is_written_outside_a_running_loop_leaves_when_it_runs(new_loop, pair):
     ours, theirs = pair
     loop = new_loop()

@@ -21,6 +21,7 @@ cdef extern from *:
     /* The numbers of limits.py that C arrays need. */
     #define ROTA_POLL_EVENTS 256
     #define ROTA_READ_SIZE (64 * 1024)
+    #define ROTA_SOCKET_READ_SIZE (256 * 1024)
     #define ROTA_TLS_READ_SIZE (65 * 1024)
     #define ROTA_WRITE_BUFFERS 64
     #define ROTA_DATAGRAM_SIZE (256 * 1024)
@@ -69,16 +70,101 @@ cdef extern from *:
         return count;
     }
 
+    /* When glibc frees a block that it had from mmap, it keeps blocks up to that size from then on, and twice as much
+       unused at the end of the heap: no large message is given back to the system, page by page, after that. */
+    static CYTHON_UNUSED void rota_keep_memory(void) {
+        void *volatile block = malloc(1024 * 1024);
+        free(block);
+    }
+
     static int rota_would_block(void) {
         return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
     }
 
     /* Read into memory that stays in the cache, and copy out what came: a bytes object of the full size would be
-       allocated, cut and moved for every packet. The GIL is held from the read to the copy, so one will do. */
-    static CYTHON_UNUSED PyObject *rota_recv(int fd) {
-        static char scratch[ROTA_READ_SIZE];
-        ssize_t size = recv(fd, scratch, sizeof scratch, 0);
-        if (size >= 0) return PyBytes_FromStringAndSize(scratch, size);
+       allocated, cut and moved for every packet. The GIL is held from the read to the copy, so one will do. Where much
+       comes, the copy costs more than that: `large` says that the last read did bring much. */
+    static CYTHON_UNUSED char rota_scratch[ROTA_SOCKET_READ_SIZE];
+
+    /* A message that its reader did not keep, for the next one: malloc takes 500 instructions to make and free bytes of
+       1 KiB, and this 60. Nobody else refers to it, so nobody sees that it changes. Below the least Python's own memory
+       is as fast; above the most it would be held for long. */
+    #define ROTA_SPARE_LEAST 512
+    #define ROTA_SPARE_MOST (64 * 1024)
+    static CYTHON_UNUSED PyObject *rota_spare = NULL;
+
+    static CYTHON_UNUSED void rota_keep_spare(PyObject *data) {
+        Py_ssize_t size = PyBytes_GET_SIZE(data);
+        if (Py_REFCNT(data) == 1 && size >= ROTA_SPARE_LEAST && size <= ROTA_SPARE_MOST) {
+            Py_INCREF(data);
+            Py_XSETREF(rota_spare, data);
+        }
+    }
+
+    static PyObject *rota_message(const char *from, Py_ssize_t size) {
+        PyObject *spare = rota_spare;
+        if (spare == NULL || size < ROTA_SPARE_LEAST) return PyBytes_FromStringAndSize(from, size);
+        rota_spare = NULL;
+        if (PyBytes_GET_SIZE(spare) != size) {
+            Py_DECREF(spare);
+            return PyBytes_FromStringAndSize(from, size);
+        }
+        _Py_COMP_DIAG_PUSH
+        _Py_COMP_DIAG_IGNORE_DEPR_DECLS
+        ((PyBytesObject *)spare)->ob_shash = -1;
+        _Py_COMP_DIAG_POP
+        memcpy(PyBytes_AS_STRING(spare), from, (size_t)size);
+        return spare;
+    }
+
+    static CYTHON_UNUSED PyObject *rota_copy(PyObject *data) {
+        PyObject *copy;
+        Py_buffer view;
+        if (PyObject_GetBuffer(data, &view, PyBUF_SIMPLE) < 0) {
+            PyErr_Clear(); /* not in one piece */
+            return PyBytes_FromObject(data);
+        }
+        copy = rota_message(view.buf, view.len);
+        PyBuffer_Release(&view);
+        return copy;
+    }
+
+    static CYTHON_UNUSED PyObject *rota_recv(int fd, int large) {
+        ssize_t size;
+        if (large) {
+            PyObject *data = PyBytes_FromStringAndSize(NULL, ROTA_SOCKET_READ_SIZE);
+            if (data == NULL) return NULL;
+            size = recv(fd, PyBytes_AS_STRING(data), ROTA_SOCKET_READ_SIZE, 0);
+            if (size >= 0) {
+                _PyBytes_Resize(&data, size);
+                return data;
+            }
+            Py_DECREF(data);
+        } else {
+            size = recv(fd, rota_scratch, sizeof rota_scratch, 0);
+            if (size >= 0) return rota_message(rota_scratch, size);
+        }
+        if (rota_would_block()) Py_RETURN_NONE;
+        return PyErr_SetFromErrno(PyExc_OSError);
+    }
+
+    /* At most `wanted` bytes. A program's own socket may be one that blocks. */
+    static CYTHON_UNUSED PyObject *rota_recv_some(int fd, Py_ssize_t wanted) {
+        PyObject *data = NULL;
+        char *memory = rota_scratch;
+        ssize_t size;
+        if (wanted > ROTA_SOCKET_READ_SIZE) {
+            data = PyBytes_FromStringAndSize(NULL, wanted);
+            if (data == NULL) return NULL;
+            memory = PyBytes_AS_STRING(data);
+        }
+        size = recv(fd, memory, (size_t)wanted, MSG_DONTWAIT);
+        if (size >= 0) {
+            if (data == NULL) return rota_message(memory, size);
+            _PyBytes_Resize(&data, size);
+            return data;
+        }
+        Py_XDECREF(data);
         if (rota_would_block()) Py_RETURN_NONE;
         return PyErr_SetFromErrno(PyExc_OSError);
     }
@@ -117,7 +203,7 @@ cdef extern from *:
     }
 
     static CYTHON_UNUSED Py_ssize_t rota_send_one(int fd, PyObject *data) {
-        ssize_t size = send(fd, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), MSG_NOSIGNAL);
+        ssize_t size = send(fd, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), MSG_NOSIGNAL | MSG_DONTWAIT);
         if (size >= 0 || rota_would_block()) return size;
         PyErr_SetFromErrno(PyExc_OSError);
         return -2;
@@ -189,10 +275,48 @@ cdef extern from *:
         return family == AF_INET || family == AF_INET6 || family == AF_UNIX;
     }
 
+    /* The Internet addresses from which datagrams came last, by port, as the kernel has them and as Python does. Who
+       answers gives the very tuple back: neither is made from the other again, which costs 900 instructions an echo. */
+    typedef union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+    } rota_sender;
+
+    #define ROTA_SENDERS 256 /* some 35 kB */
+
+    static CYTHON_UNUSED struct {
+        PyObject *name;
+        socklen_t length;
+        rota_sender address;
+    } rota_senders[ROTA_SENDERS];
+
+    static PyObject *rota_sender_name(rota_sender *sender, socklen_t length) {
+        PyObject *name;
+        int place;
+        if (length == 0 || (sender->any.sa_family != AF_INET && sender->any.sa_family != AF_INET6))
+            return rota_address(&sender->any, length);
+        place = ntohs(sender->in.sin_port) % ROTA_SENDERS; /* which stands at the same place in both */
+        if (rota_senders[place].length == length && memcmp(&rota_senders[place].address, sender, length) == 0) {
+            name = rota_senders[place].name;
+            Py_INCREF(name);
+            return name;
+        }
+        name = rota_address(&sender->any, length);
+        if (name != NULL) {
+            Py_INCREF(name);
+            Py_XSETREF(rota_senders[place].name, name);
+            rota_senders[place].length = length;
+            memcpy(&rota_senders[place].address, sender, length);
+        }
+        return name;
+    }
+
     /* One datagram with its sender; of a family that rota_knows_family. The scratch memory is as for recv. */
     static CYTHON_UNUSED PyObject *rota_recvfrom(int fd) {
         static char scratch[ROTA_DATAGRAM_SIZE];
-        union { struct sockaddr any; struct sockaddr_in in; struct sockaddr_in6 in6; struct sockaddr_un un; } sender;
+        rota_sender sender;
         socklen_t length = sizeof sender;
         PyObject *data, *address, *datagram = NULL;
         ssize_t size = recvfrom(fd, scratch, sizeof scratch, 0, &sender.any, &length);
@@ -200,9 +324,9 @@ cdef extern from *:
             if (rota_would_block()) Py_RETURN_NONE;
             return PyErr_SetFromErrno(PyExc_OSError);
         }
-        data = PyBytes_FromStringAndSize(scratch, size);
+        data = rota_message(scratch, size);
         if (data == NULL) return NULL;
-        address = rota_address(&sender.any, length);
+        address = rota_sender_name(&sender, length);
         if (address != NULL) {
             datagram = PyTuple_Pack(2, data, address);
             Py_DECREF(address);
@@ -244,6 +368,21 @@ cdef extern from *:
         return 0;
     }
 
+    /* The kernel's form of an address that a datagram came from, or NULL. */
+    static struct sockaddr *rota_known(int family, PyObject *address, socklen_t *length) {
+        long port;
+        int place;
+        if (!PyTuple_CheckExact(address) || PyTuple_GET_SIZE(address) < 2) return NULL;
+        if (!PyLong_CheckExact(PyTuple_GET_ITEM(address, 1))) return NULL;
+        port = PyLong_AsLong(PyTuple_GET_ITEM(address, 1));
+        if (port == -1 && PyErr_Occurred()) PyErr_Clear();
+        if (port < 0) return NULL;
+        place = (int)(port % ROTA_SENDERS);
+        if (rota_senders[place].name != address || rota_senders[place].address.any.sa_family != family) return NULL;
+        *length = rota_senders[place].length;
+        return &rota_senders[place].address.any;
+    }
+
     /* 1: sent. 0: no room. -1: failed. -2: an address for Python's own sendto. */
     static CYTHON_UNUSED int rota_sendto(int fd, int family, PyObject *data, PyObject *address) {
         struct sockaddr_storage storage;
@@ -251,10 +390,14 @@ cdef extern from *:
         if (address == Py_None) {
             sent = send(fd, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), MSG_NOSIGNAL);
         } else {
-            socklen_t size = rota_numeric(family, address, &storage);
-            if (size == 0) return -2;
-            sent = sendto(fd, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), MSG_NOSIGNAL,
-                          (struct sockaddr *)&storage, size);
+            socklen_t size;
+            struct sockaddr *to = rota_known(family, address, &size);
+            if (to == NULL) {
+                to = (struct sockaddr *)&storage;
+                size = rota_numeric(family, address, &storage);
+                if (size == 0) return -2;
+            }
+            sent = sendto(fd, PyBytes_AS_STRING(data), (size_t)PyBytes_GET_SIZE(data), MSG_NOSIGNAL, to, size);
         }
         if (sent >= 0) return 1;
         if (rota_would_block()) return 0;
@@ -312,9 +455,13 @@ cdef extern from *:
         ROTA_POLL_EVENTS
         ROTA_DATAGRAM_SIZE
 
+    void keep_memory "rota_keep_memory"()
+    void keep_spare "rota_keep_spare"(bytes data)
     int rota_wait(int epoll, epoll_event *events, double timeout)
     double rota_waited
-    object rota_recv(int fd)
+    bytes copy "rota_copy"(object data)
+    object rota_recv(int fd, bint large)
+    object rota_recv_some(int fd, Py_ssize_t wanted)
     Py_ssize_t rota_recv_into(int fd, object buffer) except -2
     Py_ssize_t rota_recv_to(int fd, object take) except -2
     Py_ssize_t rota_send_one(int fd, bytes data) except -2
@@ -352,8 +499,12 @@ cdef inline int wait(object epoll, int fd, Watches watches, double timeout, Read
     return stale
 
 
-cdef inline object recv(object sock, int fd):
-    return rota_recv(fd)
+cdef inline object recv(object sock, int fd, bint large):
+    return rota_recv(fd, large)
+
+
+cdef inline object recv_some(object sock, int fd, Py_ssize_t wanted):
+    return rota_recv_some(fd, wanted)
 
 
 cdef inline Py_ssize_t recv_into(object sock, int fd, object buffer) except -2:
@@ -372,7 +523,7 @@ cdef inline Py_ssize_t send(object sock, int fd, list buffers, Py_ssize_t offset
     return rota_send(fd, buffers, offset)
 
 
-cdef inline object recvfrom(object sock, int fd, int family):
+cdef inline tuple recvfrom(object sock, int fd, int family):
     if rota_knows_family(family):
         return rota_recvfrom(fd)
     try:

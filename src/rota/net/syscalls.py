@@ -4,10 +4,10 @@
 compiled. In C they keep the GIL, since none of them can block on a non-blocking socket, and a thread that computes
 beside the loop would otherwise get 5 ms for every packet; only ``wait`` lets it go, and only to sleep.
 
-``recv``, ``recv_into``, ``recv_to``, ``send``, ``recvfrom`` and ``sendto`` are for sockets; ``read``, ``read_into`` and
-``write`` for any file. They give None, or -1 for a count, when the file would block, ``sendto`` False; other errors
-raise OSError. A terminal may be set to block by a process that shares it, so calls on one let the GIL go: ``terminal``
-says so.
+``recv`` and ``send`` with what is named after them, ``recvfrom`` and ``sendto`` are for sockets; ``read``,
+``read_into`` and ``write`` for any file. They give None, or -1 for a count, when the file would block, ``sendto``
+False; other errors raise OSError. A terminal may be set to block by a process that shares it, so calls on one let the
+GIL go: ``terminal`` says so.
 """
 
 from __future__ import annotations
@@ -41,10 +41,35 @@ def waited() -> float | None:
     return None
 
 
-def recv(sock: socket.socket, fd: int) -> bytes | None:
-    """What has come, at most ``limits.READ_SIZE`` bytes; empty at the end of the stream."""
+def keep_memory() -> None:
+    """Have the C library keep freed memory up to a few messages' size, as it begins to do when a block of that size is
+    freed: the system would take each large message's back, and give it again page by page.
+    """
+
+
+def keep_spare(data: bytes) -> None:
+    """``data``, a message that the caller is done with, may serve for another, if nobody else has kept it."""
+
+
+def copy(data: bytes | bytearray | memoryview) -> bytes:
+    """The bytes of a buffer that may change."""
+    return bytes(data)
+
+
+def recv(sock: socket.socket, fd: int, large: bool) -> bytes | None:
+    """What has come, at most ``limits.SOCKET_READ_SIZE`` bytes; empty at the end of the stream. ``large`` says that the
+    last time it was much.
+    """
     try:
-        return sock.recv(limits.READ_SIZE)
+        return sock.recv(limits.SOCKET_READ_SIZE)
+    except (BlockingIOError, InterruptedError):
+        return None
+
+
+def recv_some(sock: socket.socket, fd: int, wanted: int) -> bytes | None:
+    """What has come, at most ``wanted`` bytes; empty at the end of the stream. In C, a socket that blocks does not."""
+    try:
+        return sock.recv(wanted)
     except (BlockingIOError, InterruptedError):
         return None
 

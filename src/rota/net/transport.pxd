@@ -5,6 +5,7 @@ from ..core cimport native
 from .endpoint cimport Endpoint, Flusher, Layer
 from .watched cimport Watched
 
+cdef Py_ssize_t LARGE_READ
 cdef Py_ssize_t WRITE_NOW
 cdef Py_ssize_t WRITE_BUFFERS
 
@@ -12,16 +13,21 @@ cdef Py_ssize_t WRITE_BUFFERS
 cdef class SocketTransport(Watched):
     cdef bint _ended
     cdef bint _eof
+    cdef bint _large
     cdef Layer _layer
     cdef Py_ssize_t _offset
     cdef bytes _only
     cdef list _out
     cdef bint _paused
+    cdef bint _receiving
     cdef object _room
     cdef bint _sending_file
     cdef object _server
 
+    @cython.locals(data=bytes, given=bint)
     cdef _run(self)
+
+    cdef _answer(self)
 
     @cython.locals(size=Py_ssize_t)
     cdef _read_into_buffer(self)
@@ -41,8 +47,11 @@ cdef class SocketTransport(Watched):
 
     cdef _send_later(self)
 
-    @cython.locals(sent=Py_ssize_t, layer=Layer)
+    @cython.locals(layer=Layer)
     cdef _flush(self, bint outside)
+
+    @cython.locals(sent=Py_ssize_t)
+    cdef _send_all(self)
 
     cdef _all_left(self)
 

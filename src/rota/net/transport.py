@@ -5,9 +5,10 @@
 Reading: one ``recv`` each time the kernel says that something is there, never a second one, so that whoever was woken
 by the first runs before more comes.
 
-Writing: ``write`` keeps the bytes until the end of the turn, when all that was written leaves in one call. More than
-``limits.WRITE_NOW``, and what is written while the loop does not run, leaves at once. What the kernel doesn't take
-waits for it. ``bytes`` are kept as they are; a buffer that can change is copied when it is given.
+Writing: what a protocol writes while it is given what came leaves when it returns, in one call; ``write`` from anywhere
+else keeps the bytes until the end of the turn, and they leave together. More than ``limits.SOCKET_WRITE_NOW``, and what
+is written while the loop does not run, leaves at once. What the kernel doesn't take waits for it. ``bytes`` are kept as
+they are; a buffer that can change is copied when it is given.
 
 A protocol that is a :class:`Layer` is called in C; this module knows nothing else of TLS.
 """
@@ -29,8 +30,12 @@ from .watched import Watched
 if TYPE_CHECKING:
     from ..core.turn import LoopCore
 
-WRITE_NOW = limits.WRITE_NOW
+DATA_REFUSED = "Fatal error: protocol.data_received() call failed."
+LARGE_READ = limits.LARGE_READ
+WRITE_NOW = limits.SOCKET_WRITE_NOW
 WRITE_BUFFERS = limits.WRITE_BUFFERS
+
+syscalls.keep_memory()  # a message's may be given back to the system, and taken again, with each one otherwise
 
 
 class SocketTransport(Watched):
@@ -39,11 +44,13 @@ class SocketTransport(Watched):
     __slots__ = (
         "_ended",
         "_eof",
+        "_large",
         "_layer",
         "_offset",
         "_only",
         "_out",
         "_paused",
+        "_receiving",
         "_room",
         "_sending_file",
         "_server",
@@ -76,6 +83,8 @@ class SocketTransport(Watched):
         self._out: list[bytes] = []
         self._offset = 0  # bytes of the first of _out that have left
         self._paused = False
+        self._large = False
+        self._receiving = False  # the protocol is being given what came: what it writes leaves when it returns
         self._ended = False  # the peer has ended its side
         self._eof = False  # we have ended ours
         self._sending_file = False
@@ -102,24 +111,31 @@ class SocketTransport(Watched):
         if self._buffered:
             self._read_into_buffer()
             return
+        data = None
+        given = False
         try:
-            data = syscalls.recv(self._file, self._fd)
+            data = syscalls.recv(self._file, self._fd, self._large)
+            if data:
+                given = True
+                self._large = len(data) >= LARGE_READ
+                self._receiving = True
+                native.call_method(self._context, self._protocol, "data_received", data)
         except (SystemExit, KeyboardInterrupt):
+            self._answer()
             raise
         except BaseException as error:
-            self._fatal_error(error, "Fatal read error on socket transport")
-            return
-        if data is None:
-            return
-        if not data:
+            self._fatal_error(error, DATA_REFUSED if given else "Fatal read error on socket transport")
+        if given:
+            self._answer()
+            syscalls.keep_spare(data)  # type: ignore[arg-type]
+        elif data is not None:
             self._read_end()
-            return
-        try:
-            native.call_method(self._context, self._protocol, "data_received", data)
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as error:
-            self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
+
+    def _answer(self) -> None:
+        """The protocol has had what came: send what it has written, while that is in the processor's cache."""
+        self._receiving = False
+        if self._size and not (self._writing or self._leaving):
+            self._flush(True)
 
     def _read_into_buffer(self) -> None:
         """For a BufferedProtocol: read into the memory that it gives."""
@@ -138,7 +154,11 @@ class SocketTransport(Watched):
         if size == 0:
             self._read_end()
             return
-        self._buffer_updated(size)
+        self._receiving = True
+        try:
+            self._buffer_updated(size)
+        finally:
+            self._answer()
 
     def _feed_layer(self) -> None:
         """For TLS: from the kernel to its memory, with no object in between."""
@@ -210,7 +230,7 @@ class SocketTransport(Watched):
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"data argument must be a bytes-like object, not {type(data).__name__!r}")
-            data = bytes(data)
+            data = syscalls.copy(data)
         if self._eof:
             raise RuntimeError("Cannot call write() after write_eof()")
         if self._sending_file:
@@ -227,8 +247,16 @@ class SocketTransport(Watched):
         """``write`` each, or none if one can't be; they leave in as few calls as the kernel allows."""
         if self._eof:
             raise RuntimeError("Cannot call writelines() after write_eof()")
-        for data in [part if type(part) is bytes else bytes(memoryview(part)) for part in list_of_data]:
-            self.write(data)
+        parts = [part if type(part) is bytes else bytes(memoryview(part)) for part in list_of_data]
+        if self._sending_file:
+            raise RuntimeError("unable to write; sendfile is in progress")
+        for data in parts:
+            if self._lost:
+                self._write_lost()
+            elif data:
+                self._keep(data)
+        if self._size and not self._lost:
+            self._send_later()
 
     def write_eof(self) -> None:
         """End our side once all that was written has left; the peer may go on."""
@@ -262,7 +290,7 @@ class SocketTransport(Watched):
         if not self._writing:
             if self._size >= WRITE_NOW or self._loop._thread_id is None:
                 self._flush(False)
-            else:
+            elif not self._receiving:
                 self._flush_later()
         self._check_full()
 
@@ -272,13 +300,7 @@ class SocketTransport(Watched):
             # In a forked child: the parent sends what was written before, and would send it a second time.
             self._loop._refuse()
         try:
-            while self._size and not self._lost:
-                if self._only is not None:
-                    sent = syscalls.send_one(self._file, self._fd, self._only)
-                else:
-                    sent = syscalls.send(self._file, self._fd, self._out, self._offset)
-                if sent < 0 or not self._take_out(sent):
-                    break
+            self._send_all()
         except OSError as error:
             self._stop_writing()
             self._drop_out()
@@ -302,6 +324,16 @@ class SocketTransport(Watched):
         if outside and layer is not None and not self._lost:
             layer._flush(True)
 
+    def _send_all(self) -> None:
+        """Offer the kernel all that there is, until it takes less than that. Raises OSError."""
+        while self._size and not self._lost:
+            if self._only is not None:
+                sent = syscalls.send_one(self._file, self._fd, self._only)
+            else:
+                sent = syscalls.send(self._file, self._fd, self._out, self._offset)
+            if sent < 0 or not self._take_out(sent):
+                break
+
     def _all_left(self) -> None:
         """Go on with what waited for that."""
         if self._closing:
@@ -316,11 +348,14 @@ class SocketTransport(Watched):
         """Forget the first ``sent`` bytes. False when the kernel took less than it was offered."""
         self._size -= sent
         if self._only is not None:
-            if self._size:
-                self._out.append(self._only)
-                self._offset = sent
+            data = self._only
             self._only = None
-            return self._size == 0
+            if self._size:
+                self._out.append(data)
+                self._offset = sent
+                return False
+            syscalls.keep_spare(data)
+            return True
         sent += self._offset
         count = 0
         for data in self._out:
@@ -417,7 +452,7 @@ class SocketTransport(Watched):
         """What was written in this turn would have left but for the wait for its end, and the connection would be over
         before whatever is asked for after ``close``.
         """
-        if self._leaving and not self._writing:
+        if self._size and not self._writing:
             self._flush(False)
 
     def _force_close(self, error: BaseException | None) -> None:
