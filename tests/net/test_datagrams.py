@@ -711,3 +711,49 @@ def test_libraries_may_put_a_sendto_of_their_own_on_an_endpoint(run_real):
         await closed(server)
 
     run_real(main())
+
+
+@pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])
+def test_each_sender_has_its_own_address_and_answer(run_real, family, host):
+    """Addresses are kept by their ports, of which several share a place."""
+
+    class Answering(Datagrams):
+        def datagram_received(self, data, addr):
+            super().datagram_received(data, addr)
+            self.transport.sendto(data.upper(), addr)
+
+    def clients():
+        made = []
+        for port in range(20_000, 60_000, 256):
+            client = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                client.bind((host, port))
+            except OSError:
+                client.close()
+                continue
+            made.append(client)
+            if len(made) == 3:
+                return made
+        raise AssertionError("no ports free")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        transport, protocol = await loop.create_datagram_endpoint(Answering, local_addr=(host, 0), family=family)
+        address = transport.get_extra_info("sockname")
+        senders = clients()
+        for letter in (b"a", b"b"):
+            for number, client in enumerate(senders):
+                client.sendto(letter * (number + 1), address)
+        await until(lambda: len(protocol.received) == 6)
+        names = [client.getsockname() for client in senders]
+        assert sorted(protocol.received) == sorted(
+            (letter * (number + 1), name) for letter in (b"a", b"b") for number, name in enumerate(names)
+        )
+        for number, client in enumerate(senders):
+            client.settimeout(5)
+            assert sorted(client.recv(100) for _ in range(2)) == [b"A" * (number + 1), b"B" * (number + 1)]
+            client.close()
+        transport.close()
+        await protocol.lost
+
+    run_real(main())

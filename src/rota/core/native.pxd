@@ -92,6 +92,16 @@ cdef extern from *:
         return value;
     }
 
+    /* The same with the two of a tuple. */
+    static CYTHON_INLINE PyObject *rota_call_method_two(PyObject *context, PyObject *owner, PyObject *name,
+                                                        PyObject *pair) {
+        PyObject *value, *args[] = {owner, PyTuple_GET_ITEM(pair, 0), PyTuple_GET_ITEM(pair, 1)};
+        if (PyContext_Enter(context) < 0) return NULL;
+        value = PyObject_VectorcallMethod(name, args, 3 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        if (PyContext_Exit(context) < 0) Py_CLEAR(value);
+        return value;
+    }
+
     /* A tuple or an exception as the value would be taken for the arguments of StopIteration: wrap those. */
     static CYTHON_UNUSED int rota_stop_iteration(PyObject *value) {
         if (PyTuple_Check(value) || PyExceptionInstance_Check(value)) {
@@ -297,6 +307,7 @@ cdef extern from *:
     object call "rota_call"(object context, object callback, object args)
     object run "rota_run"(object context, object callback, tuple args)
     object call_method "rota_call_method"(object context, object owner, object name, object arg)
+    object call_method_two "rota_call_method_two"(object context, object owner, object name, tuple pair)
     object copy_context "PyContext_CopyCurrent"()
     int stop_iteration "rota_stop_iteration"(object value) except -1
     object untouched "rota_untouched"(object type)

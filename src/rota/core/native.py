@@ -27,6 +27,7 @@ __all__ = [
     "another",
     "call",
     "call_method",
+    "call_method_two",
     "cancel",
     "check_signals",
     "clip",
@@ -106,6 +107,11 @@ def run(context: Context, callback: Callable[..., Any], args: tuple[Any, ...]) -
 def call_method(context: Context, owner: object, name: str, arg: object) -> Any:
     """``owner.name(arg)`` in ``context``."""
     return context.run(getattr(owner, name), arg)
+
+
+def call_method_two(context: Context, owner: object, name: str, pair: tuple[Any, Any]) -> Any:
+    """``owner.name(*pair)`` in ``context``."""
+    return context.run(getattr(owner, name), *pair)
 
 
 def cancel(future: Any, message: object) -> bool:

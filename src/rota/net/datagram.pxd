@@ -18,6 +18,7 @@ cdef class DatagramTransport(Watched):
     cdef int _family
     cdef object _out
 
+    @cython.locals(data=bytes, datagram=tuple)
     cdef _run(self)
 
     cdef _tell_error(self, error)

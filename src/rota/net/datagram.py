@@ -97,11 +97,14 @@ class DatagramTransport(Watched):
             if datagram is None:
                 return
             try:
-                native.call(self._context, self._protocol.datagram_received, datagram)
+                native.call_method_two(self._context, self._protocol, "datagram_received", datagram)
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as error:
                 self._report(error, "protocol.datagram_received() failed")
+            data = datagram[0]
+            datagram = None
+            syscalls.keep_spare(data)
 
     def _tell_error(self, error: OSError) -> None:
         """Something went wrong in the network, perhaps with a datagram that was sent before."""
