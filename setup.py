@@ -44,6 +44,7 @@ HOT = [
     "rota.net.datagram",
     "rota.net.endpoint",
     "rota.net.flow",
+    "rota.net.line",
     "rota.net.pipe",
     "rota.net.poller.epoll",
     "rota.net.poller.watches",

@@ -138,6 +138,155 @@ def test_a_number_is_used_again_while_a_duplicate_of_its_old_file_lives(poller, 
             assert list(ready) == []
 
 
+class Counting:
+    """An epoll that counts what it is told."""
+
+    def __init__(self):
+        self.epoll = select.epoll()
+        self.told = []
+
+    def __getattr__(self, name):
+        if name in ("register", "modify", "unregister"):
+            self.told.append(name)
+        return getattr(self.epoll, name)
+
+
+def found(poller):
+    """Who is ready after a look."""
+    ready = Ready()
+    poller.poll(0, ready)
+    runnables = list(ready)
+    ready.clear()
+    return runnables
+
+
+def test_a_reader_that_pauses_is_told_when_more_comes(poller, handle):
+    reader, other = handle(), handle()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        number = ours.fileno()
+        for _ in range(3):
+            assert poller.resume_reader(number, reader, ours) is None
+            assert poller.who_waits(number) == (reader, None)
+            assert list(poller.waiting()) == [(number, reader, None)]
+            assert found(poller) == []
+            theirs.send(b"x")
+            assert found(poller) == [reader]
+            poller.pause_reader(number, other)  # which is nobody's reader here
+            assert poller.who_waits(number) == (reader, None)
+            poller.pause_reader(number, reader)
+            assert poller.who_waits(number) == (None, None)
+            assert list(poller.waiting()) == []
+            assert poller.remove_reader(number) is None
+            theirs.send(b"x")
+            assert found(poller) == []
+            ours.recv(10)
+        poller.pause_reader(number + 1, reader)
+
+
+def test_a_pause_costs_no_system_call(handle, monkeypatch):
+    epoll = Counting()
+    monkeypatch.setattr(select, "epoll", lambda: epoll)
+    poller, reader = Epoll(), handle()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for _ in range(3):
+            poller.resume_reader(ours.fileno(), reader, ours)
+            theirs.send(b"x")
+            assert found(poller) == [reader]
+            poller.pause_reader(ours.fileno(), reader)
+            ours.recv(10)
+        assert epoll.told == ["register"]
+    poller.close()
+
+
+def test_what_comes_in_a_pause_does_not_keep_the_loop_awake(handle, monkeypatch):
+    epoll = select.epoll()
+    monkeypatch.setattr(select, "epoll", lambda: epoll)
+    poller, reader = Epoll(), handle()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        poller.resume_reader(ours.fileno(), reader, ours)
+        poller.pause_reader(ours.fileno(), reader)
+        theirs.send(b"x")
+        assert found(poller) == []
+        # Its set would be readable if there was something to tell.
+        readable, _, _ = select.select([epoll], [], [], 0)
+        assert readable == []
+        poller.add_reader(ours.fileno(), reader)
+        readable, _, _ = select.select([epoll], [], [], 0)
+        assert readable == [epoll]
+    poller.close()
+
+
+def test_another_file_with_the_number_of_one_that_pauses_is_told_to_the_kernel(poller, handle):
+    first, second = handle(), handle()
+    ours, theirs = socket.socketpair()
+    number = ours.fileno()
+    poller.resume_reader(number, first, ours)
+    poller.pause_reader(number, first)
+    ours.close()
+    theirs.close()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert ours.fileno() == number
+        assert poller.resume_reader(number, second, ours) is None
+        theirs.send(b"x")
+        assert found(poller) == [second]
+
+
+def test_a_reader_that_pauses_beside_a_writer_and_after_another_reader(poller, handle):
+    reader, writer, other = handle(), handle(), handle()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        number = ours.fileno()
+        poller.resume_reader(number, reader, ours)
+        poller.add_writer(number, writer)
+        theirs.send(b"x")
+        assert found(poller) == [reader, writer]
+        assert found(poller) == [reader, writer]
+        poller.pause_reader(number, reader)
+        assert found(poller) == [writer]
+        assert poller.resume_reader(number, reader, ours) is None
+        assert found(poller) == [reader, writer]
+        assert poller.remove_writer(number) is writer
+        assert found(poller) == [reader]
+        poller.pause_reader(number, reader)
+        assert found(poller) == []
+        poller.resume_reader(number, reader, ours)
+        poller.pause_reader(number, reader)
+        # An ordinary reader is told again and again.
+        assert poller.add_reader(number, other) is None
+        assert found(poller) == [other]
+        assert found(poller) == [other]
+        assert poller.resume_reader(number, reader, ours) is other
+        assert found(poller) == [reader]
+        assert poller.remove_reader(number) is reader
+        assert found(poller) == []
+
+
+def test_one_that_pauses_is_dropped_when_the_epoll_set_is_made_anew(handle, ends):
+    poller, paused, waiting = Epoll(), handle(), handle()
+    ours, theirs = socket.socketpair()
+    closed, peer = socket.socketpair()
+    with ours, theirs, peer, closed.dup():
+        poller.resume_reader(ours.fileno(), paused, ours)
+        poller.pause_reader(ours.fileno(), paused)
+        poller.resume_reader(ends[0], waiting, ours)
+        poller.add_reader(closed.fileno(), handle())
+        number = closed.fileno()
+        closed.close()
+        poller.remove_reader(number)
+        peer.send(b"x")
+        assert found(poller) == []  # and a new set
+        os.write(ends[1], b"x")
+        assert found(poller) == [waiting]
+        poller.resume_reader(ours.fileno(), paused, ours)
+        theirs.send(b"x")
+        assert set(found(poller)) == {paused, waiting}
+    poller.close()
+
+
 class Forgetful:
     """An epoll that has no room for one number."""
 

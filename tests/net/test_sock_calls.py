@@ -10,6 +10,7 @@ import threading
 
 import pytest
 
+from .conftest import ROTA
 from .recorder import Recorder, turns
 
 
@@ -377,5 +378,62 @@ def test_a_port_of_another_library(run_real):
     async def main():
         with pytest.raises(ConnectionRefusedError, match=r"\('127.0.0.1', 1\)"):
             await asyncio.get_running_loop().create_connection(Recorder, "127.0.0.1", Number())
+
+    run_real(main())
+
+
+def test_another_socket_with_the_same_number_is_waited_for(run_real):
+    """What the kernel was asked for the first one went with it."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        number = None
+        for turn in range(3):
+            ours, theirs = socket.socketpair()
+            with ours, theirs:
+                ours.setblocking(False)
+                assert number in (None, ours.fileno())
+                number = ours.fileno()
+                waiting = asyncio.ensure_future(loop.sock_recv(ours, 100))
+                await turns()
+                theirs.send(b"%d" % turn)
+                async with asyncio.timeout(5):
+                    assert await waiting == b"%d" % turn
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_what_nobody_reads_does_not_wake_the_loop_again_and_again(run_real, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        waiting = asyncio.ensure_future(loop.sock_recv(pair[0], 1))
+        await turns()
+        pair[1].send(b"12")
+        assert await waiting == b"1"
+        before = loop._polls
+        await asyncio.sleep(0.05)
+        assert loop._polls - before < 10
+        assert await loop.sock_recv(pair[0], 10) == b"2"
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("size", [1, 100, 300_000, 1_000_000])
+def test_recv_takes_at_most_what_it_is_asked_for(run_real, pair, size):
+    data = bytes(range(256)) * 2_000
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        sending = asyncio.ensure_future(loop.sock_sendall(pair[1], data))
+        found = b""
+        while len(found) < (len(data) if size > 1 else 100):
+            part = await loop.sock_recv(pair[0], size)
+            assert 1 <= len(part) <= size
+            found += part
+        assert data.startswith(found)
+        sending.cancel()
+        with pytest.raises(ValueError, match="negative buffersize"):
+            await loop.sock_recv(pair[0], -1)
 
     run_real(main())

@@ -177,7 +177,7 @@ def test_one_who_sends_before_the_connection_is_there(run_real):
         with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as sock:
             sock.setblocking(False)
             connecting = asyncio.ensure_future(loop.sock_connect(sock, listening.getsockname()))
-            while sock.fileno() not in loop._lines[1] and not connecting.done():
+            while sock.fileno() not in loop._lines.first(1) and not connecting.done():
                 await asyncio.sleep(0)
             sending = asyncio.ensure_future(loop.sock_sendall(sock, b"early"))
             await ended(connecting, sending)
@@ -264,7 +264,7 @@ def test_cancelling_everybody_leaves_nothing(run_real, pair):
             call.cancel()
         await turns()
         assert all(call.cancelled() for call in calls)
-        assert loop._lines == ({}, {})
+        assert len(loop._lines) == 0
         assert loop.remove_reader(pair[0]) is False
         assert loop.remove_writer(pair[0]) is False
         read_all(pair[1])

@@ -2,103 +2,209 @@
 
 Whoever is first has that side to itself until its call is done: bytes that arrive go to whoever asked first, and what
 two calls send does not get mixed. asyncio keeps the last caller only, and the others wait for ever.
+
+A call that finds nobody waiting tries at once, and most are done by that: :class:`Lines` reads and writes for them,
+with the GIL kept. One that has to wait takes a :class:`Turn`.
 """
 
 from __future__ import annotations
 
 import errno
 import socket
-from collections import deque
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..core.handle import Handle
-from .descriptors import Descriptors, replace
+from ..core.future import Future, new_future
+from ..core.runnable import Runnable
+from ..core.states import FINISHED, PENDING
+from . import syscalls
+from .descriptors import replace
+
+if TYPE_CHECKING:
+    from ..core.turn import LoopCore
 
 READ = 0
 WRITE = 1
+WOULD_BLOCK = (BlockingIOError, InterruptedError)
+
+#: The sockets whose calls can be made in C: a subclass, or what a test puts in the place of one, may have its own.
+Socket = socket.socket
 
 
-class Lines(Descriptors):
-    """The lines of a loop's sockets."""
+class Lines:
+    """The lines of a loop's sockets, and the calls that need none."""
 
-    def __init__(self, *args: Any) -> None:
-        #: by file descriptor, for reading and for writing; only those in which somebody waits
-        self._lines: tuple[dict[int, deque[Turn]], dict[int, deque[Turn]]] = ({}, {})
-        super().__init__(*args)
+    __slots__ = ("_reading", "_transports", "_writing")
 
-    def _begin_anew(self, fd: int) -> None:
-        self._end_stale(fd)
-        super()._begin_anew(fd)
+    def __init__(self, transports: dict[int, Any]) -> None:
+        """``transports`` are those of the loop, by file descriptor: their sockets are not for these calls."""
+        self._transports = transports
+        self._reading: dict[int, Turn] = {}
+        self._writing: dict[int, Turn] = {}
 
-    def _end_stale(self, fd: int) -> None:
+    def __len__(self) -> int:
+        return len(self._reading) + len(self._writing)
+
+    def first(self, side: int) -> dict[int, Turn]:
+        """Whoever is first, by file descriptor; only those for which somebody waits."""
+        return self._writing if side else self._reading
+
+    def end_stale(self, fd: int) -> None:
         """``fd`` is used anew. If a socket was closed while calls waited for it, they end here: the kernel says nothing
         of a descriptor that is closed.
         """
-        for lines in self._lines:
-            if fd in lines and lines[fd][0].sock.fileno() != fd:
-                for turn in lines.pop(fd):
+        for first in (self._reading, self._writing):
+            turn = first.get(fd)
+            if turn is not None and turn.sock.fileno() != fd:
+                del first[fd]
+                while turn is not None:
                     turn.fail(OSError(errno.EBADF, "the socket was closed while a call waited for it"))
+                    turn = turn._next
+
+    def recv(self, loop: Any, sock: Any, size: int) -> bytes | None:
+        """What ``sock.recv(size)`` gives, or None if it would block or others wait. ``loop`` checks the socket."""
+        if type(sock) is not Socket or loop._debug or size < 0:
+            return recv_or_none(sock, size) if loop._may_try(sock, READ) else None
+        fd = sock.fileno()
+        if fd in self._transports:
+            loop._check_free(fd)
+        if fd in self._reading:
+            return None
+        return syscalls.recv_some(sock, fd, size)
+
+    def send(self, loop: Any, sock: Any, data: Any) -> Any:
+        """Send ``data``: None when all has left, otherwise a view of the rest. ``loop`` checks the socket."""
+        sent = 0
+        if type(sock) is not Socket or loop._debug or type(data) is not bytes:
+            if loop._may_try(sock, WRITE):
+                try:
+                    sent = sock.send(data)
+                except WOULD_BLOCK:
+                    pass
+        else:
+            fd = sock.fileno()
+            if fd in self._transports:
+                loop._check_free(fd)
+            if fd not in self._writing:
+                sent = max(syscalls.send_one(sock, fd, data), 0)
+            if sent == len(data):
+                return None
+        rest = memoryview(data).cast("B")[sent:]
+        return rest if len(rest) else None
 
 
-class Turn:
+class Turn(Runnable):
     """A call's place in the line for one side of ``sock``. Raises RuntimeError for the socket of a transport."""
 
-    __slots__ = ("_fd", "_handle", "_line", "_loop", "_side", "_waiting", "sock")
+    __slots__ = ("_fd", "_first", "_future", "_loop", "_next", "_side", "sock")
 
-    def __init__(self, loop: Lines, sock: socket.socket, side: int) -> None:
+    def __init__(self, loop: Any, sock: Any, side: int) -> None:
         fd = sock.fileno()
         loop._check_free(fd)
-        loop._end_stale(fd)
-        self._loop = loop
+        loop._lines.end_stale(fd)
         self.sock = sock
+        self._loop: LoopCore = loop
         self._fd = fd
         self._side = side
-        self._handle: Handle | None = None  # what the poller has
-        self._waiting: Any = None  # the future of who waits
-        self._line = loop._lines[side].setdefault(fd, deque())
-        self._line.append(self)
+        self._future: Future | None = None  # of who waits
+        self._next: Turn | None = None  # whose turn it is after this
+        self._first: dict[int, Turn] = loop._lines.first(side)
+        self._is_task = False
+        self._queued = False
+        self._join()
 
-    def usable(self) -> Any:
-        """A future that is done when those who came before are, and then the socket can be read or written."""
-        self._waiting = self._loop.create_future()
-        if self._line[0] is self:
+    def _join(self) -> None:
+        """Stand behind all who wait."""
+        before = self._first.get(self._fd)
+        if before is None:
+            self._first[self._fd] = self
+        else:
+            while before._next is not None:
+                before = before._next
+            before._next = self
+
+    def usable(self) -> Future:
+        """A future that is done when those who came before are, and then the socket may be read or written. Only for a
+        call that has just found that it would block, or that others wait.
+        """
+        self._future = new_future(self._loop)
+        if self._first.get(self._fd) is self:
             self._watch()
-        return self._waiting
+        return self._future
+
+    def recv(self, size: int) -> bytes | None:
+        """What ``sock.recv(size)`` gives, or None if it would block."""
+        if type(self.sock) is not Socket or size < 0:
+            return recv_or_none(self.sock, size)
+        return syscalls.recv_some(self.sock, self.sock.fileno(), size)
+
+    def _run(self) -> None:
+        """The socket can be used."""
+        future = self._future
+        if future is not None and future._status == PENDING:
+            future._finish(FINISHED)
 
     def _watch(self) -> None:
         poller = self._loop._poller
-        self._handle = Handle(finish, (self._waiting,), self._loop)
         try:
-            replace((poller.add_writer if self._side else poller.add_reader)(self._fd, self._handle))
+            if self._side:
+                replaced = poller.add_writer(self._fd, self)
+            elif type(self.sock) is Socket:
+                replaced = poller.resume_reader(self._fd, self, self.sock)
+            else:
+                replaced = poller.add_reader(self._fd, self)
         except (OSError, ValueError) as error:
             self.fail(error)
+            return
+        if replaced is not None:
+            replace(replaced)
 
     def fail(self, error: Exception) -> None:
         """Whoever waits gets ``error``."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_exception(error)
+        future = self._future
+        if future is not None and future._status == PENDING:
+            future.set_exception(error)
 
     def look_away(self) -> None:
         """Leave nothing with the poller: it would tell at every turn of a socket that can be used and isn't."""
         poller = self._loop._poller
-        # Unless somebody else has taken over meanwhile.
-        if self._handle is not None and poller.who_waits(self._fd)[self._side] is self._handle:
-            (poller.remove_writer if self._side else poller.remove_reader)(self._fd)
+        if not self._side:
+            poller.pause_reader(self._fd, self)
+        elif poller.who_waits(self._fd)[1] is self:  # and nobody else has taken over meanwhile
+            poller.remove_writer(self._fd)
 
     def end(self) -> None:
         """The call is done or given up: the next one's turn."""
         self.look_away()
-        line, lines = self._line, self._loop._lines[self._side]
-        first = line[0] is self
-        line.remove(self)
-        if lines.get(self._fd) is not line or self._loop.is_closed():
-            return  # the socket was closed, or nobody will have a turn again
-        if not line:
-            del lines[self._fd]
-        elif first and line[0]._waiting is not None:
-            line[0]._watch()
+        turn = self._first.get(self._fd)
+        if turn is self:
+            turn = self._next
+            if turn is None:
+                del self._first[self._fd]
+            else:
+                self._first[self._fd] = turn
+                if not self._loop._closed:
+                    turn._come_first()
+            return
+        while turn is not None:
+            if turn._next is self:
+                turn._next = self._next
+                return
+            turn = turn._next
+        # The socket was closed, and the line is no more.
+
+    def _come_first(self) -> None:
+        """Those who came before are done. What they have left is not told of again to a reader: it must try."""
+        if self._side:
+            if self._future is not None:
+                self._watch()
+        else:
+            self._run()
 
 
-def finish(waiting: Any) -> None:
-    if not waiting.done():
-        waiting.set_result(None)
+def recv_or_none(sock: Any, size: int) -> bytes | None:
+    """``sock.recv(size)``, or None if it would block."""
+    try:
+        data: bytes = sock.recv(size)
+    except WOULD_BLOCK:
+        return None
+    return data

@@ -16,6 +16,7 @@ import socket
 from typing import Any
 
 from .. import limits
+from .descriptors import Descriptors
 from .dns import Names
 from .line import READ, WRITE, Lines, Turn
 from .tls import check_plain
@@ -25,19 +26,30 @@ AF_UNIX = getattr(socket, "AF_UNIX", None)
 INTERNET = (socket.AF_INET, socket.AF_INET6)
 
 
-class SocketCalls(Lines, Names):
+class SocketCalls(Descriptors, Names):
     """Socket calls that wait on the loop. A TLS socket raises TypeError, in debug mode a blocking one ValueError, and
     the socket of a transport RuntimeError.
     """
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._lines = Lines(self._transports)
+
+    def _begin_anew(self, fd: int) -> None:
+        self._lines.end_stale(fd)
+        super()._begin_anew(fd)
+
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """At most ``n`` bytes; empty at the end of the stream."""
-        if self._may_try(sock, READ):
+        data = self._lines.recv(self, sock, n)
+        if data is None:
+            turn = Turn(self, sock, READ)
             try:
-                return sock.recv(n)
-            except WOULD_BLOCK:
-                pass
-        data: bytes = await self._call_in_turn(sock, READ, "recv", n)
+                while data is None:
+                    await turn.usable()
+                    data = turn.recv(n)
+            finally:
+                turn.end()
         return data
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
@@ -73,16 +85,8 @@ class SocketCalls(Lines, Names):
 
     async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
         """Send all of ``data``. When this raises, nobody knows how much has left."""
-        sent = 0
-        if self._may_try(sock, WRITE):
-            try:
-                sent = sock.send(data)
-            except WOULD_BLOCK:
-                pass
-        if sent == len(data) and type(data) is bytes:
-            return
-        rest = memoryview(data).cast("B")[sent:]
-        if not rest:
+        rest = self._lines.send(self, sock, data)
+        if rest is None:
             return
         turn = Turn(self, sock, WRITE)
         try:
@@ -111,7 +115,7 @@ class SocketCalls(Lines, Names):
         if sock.family in INTERNET:
             found = await self._resolve(address, family=sock.family, kind=sock.type, proto=sock.proto)
             address = found[0][4]
-            alone = sock.fileno() not in self._lines[WRITE]
+            alone = sock.fileno() not in self._lines.first(WRITE)
         if alone and begin_connect(sock, address):
             return
         turn = Turn(self, sock, WRITE)
@@ -165,7 +169,7 @@ class SocketCalls(Lines, Names):
             raise ValueError("the socket must be non-blocking")
         fd = sock.fileno()
         self._check_free(fd)
-        return fd not in self._lines[side]
+        return fd not in self._lines.first(side)
 
 
 def begin_connect(sock: socket.socket, address: Any) -> bool:

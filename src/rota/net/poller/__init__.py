@@ -6,6 +6,11 @@ A poller provides:
     make ``runnable`` ready whenever ``fd`` can be read (written); returns the runnable that it replaces, or None.
 ``remove_reader(fd)``, ``remove_writer(fd)``
     no more; returns the runnable that was there, or None.
+``resume_reader(fd, runnable, file)``
+    ``add_reader`` for somebody who has just found nothing to read: ``runnable`` is ready when more comes. Costs no
+    system call if it was paused and ``file``, whose ``fileno()`` is ``fd``, is the same object as then.
+``pause_reader(fd, runnable)``
+    no more for ``runnable``, if it is the reader of ``fd``; what comes meanwhile is told to nobody.
 ``poll(timeout, ready)``
     sleep until an event, a signal or ``timeout`` seconds (negative: no bound; 0: no sleep), and push each runnable
     whose file descriptor can be used to ``ready``, once. May return early with nothing. Returns how many seconds it
@@ -17,14 +22,15 @@ A poller provides:
 ``close()``
     give the kernel's object back. What is added to a closed poller raises ValueError.
 
-Level-triggered: what was not read or written is told again. An error or a hang-up tells readers and writers both.
+Level-triggered, but for a reader that was resumed: what was not read or written is told again. An error or a hang-up
+tells readers and writers both.
 :func:`new_poller` chooses, fastest first.
 """
 
 from __future__ import annotations
 
 import select
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .selector import Selector
 
@@ -48,6 +54,10 @@ class Poller(Protocol):
     def remove_reader(self, fd: int, /) -> Runnable | None: ...
 
     def remove_writer(self, fd: int, /) -> Runnable | None: ...
+
+    def resume_reader(self, fd: int, runnable: Runnable, file: Any, /) -> Runnable | None: ...
+
+    def pause_reader(self, fd: int, runnable: Runnable, /) -> None: ...
 
     def poll(self, timeout: float, ready: Ready, /) -> float | None: ...
 

@@ -1,4 +1,4 @@
-"""epoll(7), level-triggered.
+"""epoll(7), level-triggered but for readers that pause.
 
 Compiled, the GIL is kept for a look that doesn't sleep, and let go only to sleep: a thread that computes beside the
 loop would otherwise take it, and 5 ms, at every turn. Timeouts are to the nanosecond where the kernel has
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import errno
 import select
+import weakref
 from collections.abc import Iterator
+from typing import Any
 
 from ...core.ready import Ready
 from ...core.runnable import Runnable
@@ -18,6 +20,7 @@ from .watches import Watch, Watches
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
+READ_ONCE = select.EPOLLIN | select.EPOLLET
 
 #: What the kernel says of a file descriptor that was closed, and perhaps opened again as a file that needs no wait.
 CLOSED = (errno.EBADF, errno.EPERM)
@@ -54,7 +57,7 @@ class Epoll:
             return None
         previous = watch.reader
         watch.reader = None
-        self._withdraw(fd, watch, READ)
+        self._withdraw(fd, watch)
         return previous
 
     def remove_writer(self, fd: int) -> Runnable | None:
@@ -63,8 +66,32 @@ class Epoll:
             return None
         previous = watch.writer
         watch.writer = None
-        self._withdraw(fd, watch, WRITE)
+        self._withdraw(fd, watch)
         return previous
+
+    def resume_reader(self, fd: int, runnable: Runnable, file: Any) -> Runnable | None:
+        """The kernel stays asked while the reader is paused, to tell of each arrival once (EPOLLET): so nobody has to
+        be told of the pause, and a socket that is read call by call spares two system calls for each wait.
+        """
+        watch = self._open_watch(fd)
+        previous = watch.reader
+        if watch.writer is not None:
+            self._ask(fd, watch, READ)
+        elif watch.mask != READ_ONCE or watch.file is None or watch.file() is not file:
+            # Another file had this number, or another reader. The kernel may know either.
+            self._ask(fd, watch, READ_ONCE)
+            watch.file = weakref.ref(file)
+        watch.reader = runnable
+        return previous
+
+    def pause_reader(self, fd: int, runnable: Runnable) -> None:
+        watch = self._watches.find(fd)
+        if watch is None or watch.reader is not runnable:
+            return
+        if watch.mask == READ_ONCE:
+            watch.reader = None
+        else:
+            self.remove_reader(fd)
 
     def poll(self, timeout: float, ready: Ready) -> float | None:
         if syscalls.wait(self._epoll, self._fd, self._watches, timeout, ready):
@@ -92,9 +119,10 @@ class Epoll:
         except OSError:
             return  # no file descriptor to be had: with the old one the loop goes on, told too much
         closed = []
-        for fd, reader, writer in self._watches:
+        for fd, _, _ in self._watches:
+            watch: Watch = self._watches.find(fd)  # type: ignore[assignment]
             try:
-                fresh.register(fd, (READ if reader is not None else 0) | (WRITE if writer is not None else 0))
+                fresh.register(fd, watch.wanted())
             except OSError as error:
                 if error.errno not in CLOSED:
                     # No memory: as above, since whoever can't be watched would wait for ever.
@@ -104,6 +132,7 @@ class Epoll:
         self._epoll.close()
         self._epoll = fresh
         self._fd = fresh.fileno()
+        self._watches.level()
         for fd in closed:
             self._watches.drop(fd)
 
@@ -116,25 +145,27 @@ class Epoll:
         """Let the kernel tell of ``event`` too. It may have forgotten ``fd``, or know it from a former life: a file
         descriptor can be closed and opened again without a word to anybody. So it is told again, asked before or not.
         """
+        wanted = event | watch.wanted()
         if watch.mask < 0:
             try:
-                self._epoll.register(fd, event)
+                self._epoll.register(fd, wanted)
             except FileExistsError:
-                self._epoll.modify(fd, event)
+                self._epoll.modify(fd, wanted)
             except OSError:
                 self._watches.drop(fd)
                 raise
-            watch.mask = event
         else:
             try:
-                self._epoll.modify(fd, watch.mask | event)
+                self._epoll.modify(fd, wanted)
             except FileNotFoundError:
-                self._epoll.register(fd, watch.mask | event)
-            watch.mask |= event
+                self._epoll.register(fd, wanted)
+        watch.mask = wanted
 
-    def _withdraw(self, fd: int, watch: Watch, event: int) -> None:
-        """Let the kernel tell of ``event`` no more. If ``fd`` was closed before, it has forgotten all by itself."""
-        watch.mask &= ~event
+    def _withdraw(self, fd: int, watch: Watch) -> None:
+        """Let the kernel tell only of what is still waited for. If ``fd`` was closed before, it has forgotten all by
+        itself.
+        """
+        watch.mask = watch.wanted()
         try:
             if watch.mask:
                 self._epoll.modify(fd, watch.mask)

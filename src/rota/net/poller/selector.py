@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import selectors
 from collections.abc import Iterator
+from typing import Any
 
 from ...core.ready import Ready
 from ...core.runnable import Runnable
@@ -30,6 +31,13 @@ class Selector:
 
     def remove_writer(self, fd: int) -> Runnable | None:
         return self._remove(fd, WRITE)
+
+    def resume_reader(self, fd: int, runnable: Runnable, file: Any) -> Runnable | None:
+        return self._add(fd, READ, runnable)
+
+    def pause_reader(self, fd: int, runnable: Runnable) -> None:
+        if self.who_waits(fd)[0] is runnable:
+            self._remove(fd, READ)
 
     def poll(self, timeout: float, ready: Ready) -> None:
         for key, events in self._selector.select(None if timeout < 0 else timeout):

@@ -9,9 +9,12 @@ cdef int ABSENT
 
 
 cdef class Watch:
-    cdef int mask
+    cdef object file
+    cdef Py_ssize_t mask
     cdef readonly Runnable reader
     cdef readonly Runnable writer
+
+    cdef Py_ssize_t wanted(self)
 
 
 cdef class Watches:
@@ -23,6 +26,9 @@ cdef class Watches:
     cdef Watch make(self, int fd)
 
     cdef drop(self, int fd)
+
+    @cython.locals(watch=Watch, fd=Py_ssize_t)
+    cdef level(self)
 
     cdef clear(self)
 

@@ -1,3 +1,5 @@
+# cython: boundscheck=False, wraparound=False
+# Every number is looked at before it is an index, and what is dropped was found.
 """Who waits for which file descriptor: a table by number.
 
 File descriptors are small numbers, handed out from below, so an index costs less than a look-up.
@@ -7,7 +9,8 @@ from __future__ import annotations
 
 import os
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from ...core.ready import Ready
 from ...core.runnable import Runnable
@@ -21,14 +24,22 @@ if hasattr(select, "epoll") and (select.EPOLLIN, select.EPOLLOUT) != (READ, WRIT
 
 
 class Watch:
-    """Who waits for one file descriptor, and what the kernel was last asked for."""
+    """Who waits for one file descriptor, and what the kernel was last asked for.
 
-    __slots__ = ("mask", "reader", "writer")
+    ``file`` refers weakly to the object that is read with pauses, if the kernel was asked so for that.
+    """
+
+    __slots__ = ("file", "mask", "reader", "writer")
 
     def __init__(self) -> None:
+        self.file: Callable[[], Any] | None = None
         self.reader: Runnable | None = None
         self.writer: Runnable | None = None
         self.mask = ABSENT
+
+    def wanted(self) -> int:
+        """What to ask of the kernel for those who wait."""
+        return (READ if self.reader is not None else 0) | (WRITE if self.writer is not None else 0)
 
 
 class Watches:
@@ -43,7 +54,7 @@ class Watches:
         """``(fd, reader, writer)`` of all that wait."""
         found = []
         for fd, watch in enumerate(self._rows):
-            if watch is not None:
+            if watch is not None and (watch.reader is not None or watch.writer is not None):
                 found.append((fd, watch.reader, watch.writer))
         return iter(found)
 
@@ -67,6 +78,15 @@ class Watches:
     def drop(self, fd: int) -> None:
         """Nobody waits for ``fd`` any more."""
         self._rows[fd] = None
+
+    def level(self) -> None:
+        """The kernel was asked anew, for those who wait and nobody else, and to tell them again and again."""
+        for fd, watch in enumerate(self._rows):
+            if watch is None:
+                continue
+            watch.mask = watch.wanted()
+            if not watch.mask:
+                self._rows[fd] = None
 
     def clear(self) -> None:
         self._rows = []

@@ -1,0 +1,63 @@
+cimport cython
+
+from . cimport syscalls
+from ..core.future cimport Future, new_future
+from ..core.runnable cimport Runnable
+from ..core.turn cimport LoopCore
+
+cdef int FINISHED
+cdef int PENDING
+cdef object Socket, replace
+cdef tuple WOULD_BLOCK
+
+
+cdef class Lines:
+    cdef dict _reading
+    cdef dict _transports
+    cdef dict _writing
+
+    cpdef dict first(self, int side)
+
+    @cython.locals(first=dict, turn=Turn)
+    cpdef end_stale(self, fd)
+
+    @cython.locals(fd=object)
+    cpdef recv(self, LoopCore loop, sock, Py_ssize_t size)
+
+    @cython.locals(fd=object, sent=Py_ssize_t)
+    cpdef send(self, LoopCore loop, sock, data)
+
+
+cdef class Turn(Runnable):
+    cdef int _fd
+    cdef dict _first
+    cdef Future _future
+    cdef LoopCore _loop
+    cdef Turn _next
+    cdef int _side
+    cdef readonly object sock
+
+    @cython.locals(before=Turn)
+    cdef _join(self)
+
+    @cython.locals(future=Future)
+    cdef _run(self)
+
+    cpdef Future usable(self)
+
+    cpdef recv(self, Py_ssize_t size)
+
+    cdef _watch(self)
+
+    @cython.locals(future=Future)
+    cpdef fail(self, error)
+
+    cpdef look_away(self)
+
+    @cython.locals(turn=Turn)
+    cpdef end(self)
+
+    cdef _come_first(self)
+
+
+cdef recv_or_none(sock, Py_ssize_t size)
