@@ -1,5 +1,8 @@
 cimport cython
 
+from .endpoint cimport Endpoint
+from .reader cimport ReaderCore
+
 cdef object deque, logger
 
 
@@ -21,7 +24,7 @@ cdef class WriterCore:
     cdef public object _reader
     cdef public object _transport
 
-    @cython.locals(protocol=ProtocolCore)
+    @cython.locals(closing=bint, protocol=ProtocolCore, reader=ReaderCore, transport=Endpoint)
     cpdef bint _flows(self) except -1
 
 

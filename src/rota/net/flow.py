@@ -12,6 +12,9 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
+from .endpoint import Endpoint
+from .reader import ReaderCore
+
 
 class ProtocolCore:
     """What a transport tells a stream once it is open."""
@@ -102,11 +105,19 @@ class WriterCore:
 
     def _flows(self) -> bool:
         """True when nothing holds ``drain`` back. Raises what broke the connection."""
-        if self._reader is not None:
-            error = self._reader.exception()
-            if error is not None:
-                raise error
-        if self._transport.is_closing() or not isinstance(self._protocol, ProtocolCore):
+        if isinstance(self._reader, ReaderCore):
+            reader = self._reader
+            error = reader._exception
+        else:
+            error = None if self._reader is None else self._reader.exception()
+        if error is not None:
+            raise error
+        if isinstance(self._transport, Endpoint):
+            transport = self._transport
+            closing = transport._closing
+        else:
+            closing = self._transport.is_closing()
+        if closing or not isinstance(self._protocol, ProtocolCore):
             return False
         protocol = self._protocol
         return not (protocol._paused or protocol._connection_lost)

@@ -1,7 +1,8 @@
 cimport cython
 
 from ..core cimport native
-from ..core.future cimport Future
+from ..core.future cimport Future, new_future
+from ..core.state cimport LoopState
 
 cdef object IncompleteReadError, LimitOverrunError, deque, maxsize
 cdef int FINISHED
@@ -31,7 +32,7 @@ cdef class ReaderCore:
     cdef _pile(self, bytes piece)
 
     @cython.locals(future=Future)
-    cpdef _wakeup_waiter(self)
+    cdef _wake(self)
 
     cdef _pause(self)
 

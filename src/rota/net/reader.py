@@ -27,7 +27,8 @@ from typing import Any
 
 from .. import limits
 from ..core import native
-from ..core.future import Future
+from ..core.future import Future, new_future
+from ..core.state import LoopState
 from ..core.states import FINISHED, PENDING
 
 PIECES = limits.STREAM_PIECES
@@ -89,7 +90,7 @@ class ReaderCore:
         else:
             self._piece = piece
         if self._waiter is not None:
-            self._wakeup_waiter()
+            self._wake()
         # Not by 2 * limit, which may be too much for a C integer.
         if self._unread - self._limit > self._limit and not self._paused and self._transport is not None:
             self._pause()
@@ -105,7 +106,7 @@ class ReaderCore:
     def feed_eof(self) -> None:
         """The peer has ended its side: nothing more will come."""
         self._eof = True
-        self._wakeup_waiter()
+        self._wake()
 
     def set_exception(self, exc: BaseException) -> None:
         """The connection is broken: whoever reads, now and from now on, gets ``exc``."""
@@ -123,6 +124,9 @@ class ReaderCore:
         return self._eof and not self._unread
 
     def _wakeup_waiter(self) -> None:
+        self._wake()
+
+    def _wake(self) -> None:
         waiter, self._waiter = self._waiter, None
         if isinstance(waiter, Future):
             future = waiter
@@ -291,7 +295,7 @@ class ReaderCore:
             # More is wanted than the limit: without this nothing would ever come.
             self._paused = False
             self._transport.resume_reading()
-        future = self._loop.create_future()
+        future = new_future(self._loop) if isinstance(self._loop, LoopState) else self._loop.create_future()
         self._waiter = future
         arrival = Arrival.__new__(Arrival)
         arrival._reader = self
