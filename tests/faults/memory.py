@@ -77,6 +77,10 @@ def main(first, last, step):
     logging.disable()
     sys.unraisablehook = lambda unraisable: None
     warnings.simplefilter("ignore")
+    with asyncio.Runner(loop_factory=rota.new_event_loop) as runner:
+        # What is imported when it is first used is imported now: how the start of an extension module takes a lack of
+        # memory is Cython's affair.
+        runner.run(little_of_everything(runner.get_loop()))
     for number in range(first, last, step):
         run(number)
     gc.collect()

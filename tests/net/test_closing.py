@@ -220,8 +220,8 @@ def test_a_transport_that_nobody_closed_is_warned_about_and_closed(new_loop, pai
     loop = new_loop()
     transport, _ = loop.run_until_complete(loop.create_connection(lambda: asyncio.Protocol(), sock=ours))
     loop.close()
-    del transport
     with pytest.warns(ResourceWarning, match="unclosed transport") as warned:
+        del transport
         gc.collect()
     assert len([warning for warning in warned if "transport" in str(warning.message)]) == 1
     assert ours.fileno() == -1

@@ -217,15 +217,19 @@ cdef extern from *:
         }
     }
 
+    static CYTHON_UNUSED void rota_leave_dictionary(PyObject *object) {
+        PyObject **attributes = _PyObject_GetDictPtr(object);
+        if (attributes != NULL && *attributes != NULL && PyDict_GET_SIZE(*attributes) == 0) Py_CLEAR(*attributes);
+    }
+
     static CYTHON_UNUSED PyObject *rota_untouched(PyObject *type_object) {
         PyTypeObject *type = (PyTypeObject *)type_object;
         rota_kind *kind = rota_kinds[0].type == NULL ? &rota_kinds[0] : &rota_kinds[1];
-        PyObject *none = Py_None, *empty = PyTuple_New(0), **attributes, **word;
+        PyObject *none = Py_None, *empty = PyTuple_New(0), **word;
         PyObject *object = empty == NULL ? NULL : type->tp_new(type, empty, NULL);
         Py_XDECREF(empty);
         if (object == NULL) return NULL;
-        attributes = _PyObject_GetDictPtr(object);
-        if (attributes != NULL) Py_CLEAR(*attributes);
+        rota_leave_dictionary(object);
         for (word = (PyObject **)ROTA_BODY(object); (char *)word < (char *)object + type->tp_basicsize; word++)
             kind->nones += *word == none;
         kind->type = type;
@@ -311,6 +315,7 @@ cdef extern from *:
     object copy_context "PyContext_CopyCurrent"()
     int stop_iteration "rota_stop_iteration"(object value) except -1
     object untouched "rota_untouched"(object type)
+    void leave_dictionary "rota_leave_dictionary"(object thing)
     object another "rota_another"(object untouched)
     ctypedef object (*rota_function)(object)
     void give "rota_give"(object result)

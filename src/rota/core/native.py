@@ -39,6 +39,7 @@ __all__ = [
     "is_here",
     "iterate_by",
     "later",
+    "leave_dictionary",
     "monotonic",
     "run",
     "set_timer_slack",
@@ -131,6 +132,10 @@ def untouched(kind: type[Kind]) -> Kind:
     objects of that class is kept when they go, to be used again: two classes a module.
     """
     return kind.__new__(kind)  # without __init__
+
+
+def leave_dictionary(thing: object) -> None:
+    """Compiled, do without the dictionary that ``__new__`` has made, until an attribute is set."""
 
 
 def another(untouched: Kind) -> Kind:

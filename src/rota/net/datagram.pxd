@@ -2,7 +2,7 @@ cimport cython
 
 from . cimport syscalls
 from ..core cimport native
-from .endpoint cimport Endpoint, Flusher
+from .endpoint cimport Endpoint
 from .watched cimport Watched
 
 cdef int DATAGRAMS_PER_READ

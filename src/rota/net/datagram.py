@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from .. import limits
 from ..core import native
 from . import syscalls
-from .endpoint import Endpoint, Flusher
+from .endpoint import Endpoint
 from .watched import Watched
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class DatagramTransport(Watched):
         """Take over ``sock``, non-blocking. In the next turn ``protocol.connection_made`` is called, reading begins,
         and ``waiter`` (a future or None) is finished. ``address`` is the only one that may be sent to; None for any.
         """
-        Watched.__init__(self, loop, extra)
+        Watched.__init__(self, loop, {} if extra is None else dict(extra))
         self._file = sock
         self._fd = sock.fileno()
         self._family = int(sock.family)
@@ -176,8 +176,6 @@ class DatagramTransport(Watched):
             self._writing = True
             self._loop.call_later(DATAGRAM_RETRY_DELAY, self._send_again)
         else:
-            if self._flusher is None:
-                self._flusher = Flusher(self)
             self._start_writing()
 
     def _send_again(self) -> None:

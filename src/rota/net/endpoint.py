@@ -54,11 +54,12 @@ class Endpoint(Runnable):
     def __init__(self, loop: LoopCore, extra: dict[str, Any] | None) -> None:
         self._loop = loop
         self._context: Context = native.copy_context()
-        self._extra: dict[str, Any] = {} if extra is None else dict(extra)
+        native.leave_dictionary(self)
+        self._extra: Any = extra
         self._protocol: Any = None
         self._buffered = False  # the protocol has memory of its own to read into
         self._protocol_paused = False
-        self._flusher: Flusher | None = None  # for those that keep what is written
+        self._flusher: Flusher | None = None  # once something has to wait to be sent
         self._leaving = False  # the turn will call _flush when it ends
         self._size = 0  # bytes written that have not left
         self._high_water = limits.WRITE_HIGH_WATER
@@ -137,7 +138,9 @@ class Endpoint(Runnable):
         """Let the turn call ``_flush`` when it ends."""
         if not self._leaving:
             self._leaving = True
-            self._loop._at_turn_end(self._flusher)  # type: ignore[arg-type]
+            if self._flusher is None:
+                self._flusher = Flusher(self)
+            self._loop._at_turn_end(self._flusher)
 
     def _flush(self, outside: bool) -> None:
         """Send what can leave.
@@ -311,7 +314,7 @@ class Layer(Endpoint):
     __slots__ = ("_feed",)
 
     def __init__(self, loop: LoopCore, feed: Any) -> None:
-        Endpoint.__init__(self, loop, None)
+        Endpoint.__init__(self, loop, {})
         self._feed = feed
 
     def _received(self) -> None:

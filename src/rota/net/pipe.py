@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from .. import limits
 from ..core import native
 from . import syscalls
-from .endpoint import Endpoint, Flusher
+from .endpoint import Endpoint
 from .watched import Watched
 
 if TYPE_CHECKING:
@@ -233,7 +233,6 @@ class WritePipe(Pipe):
         self._out = bytearray()
         self._writes_refused = 0
         Pipe.__init__(self, loop, file, protocol)
-        self._flusher = Flusher(self)
         self._open(waiter)
 
     def _refuse(self) -> None:

@@ -262,7 +262,7 @@ class Server(asyncio.AbstractServer):
                     shutdown_timeout=self._shutdown_timeout,
                 )
             no_delay(connection)
-            SocketTransport(self._loop, connection, protocol, None, {"peername": address}, self)
+            SocketTransport(self._loop, connection, protocol, None, address, self)
         except (SystemExit, KeyboardInterrupt):
             connection.close()
             raise

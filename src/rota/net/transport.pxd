@@ -2,7 +2,7 @@ cimport cython
 
 from . cimport syscalls
 from ..core cimport native
-from .endpoint cimport Endpoint, Flusher, Layer
+from .endpoint cimport Endpoint, Layer
 from .watched cimport Watched
 
 cdef Py_ssize_t LARGE_READ
@@ -19,6 +19,7 @@ cdef class SocketTransport(Watched):
     cdef bytes _only
     cdef list _out
     cdef bint _paused
+    cdef object _peer
     cdef bint _receiving
     cdef object _room
     cdef bint _sending_file
@@ -34,6 +35,8 @@ cdef class SocketTransport(Watched):
 
     @cython.locals(size=Py_ssize_t, layer=Layer)
     cdef _feed_layer(self)
+
+    cdef _look_at(self, sock)
 
     cdef _read_end(self)
 

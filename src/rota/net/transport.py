@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from .. import limits
 from ..core import native
 from . import syscalls
-from .endpoint import Endpoint, Flusher, Layer
+from .endpoint import Endpoint, Layer
 from .watched import Watched
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class SocketTransport(Watched):
         "_only",
         "_out",
         "_paused",
+        "_peer",
         "_receiving",
         "_room",
         "_sending_file",
@@ -70,17 +71,18 @@ class SocketTransport(Watched):
         sock: socket.socket,
         protocol: Any,
         waiter: Any = None,
-        extra: dict[str, Any] | None = None,
+        peer: Any = None,
         server: Any = None,
     ) -> None:
         """Take over ``sock``, connected and non-blocking. In the next turn ``protocol.connection_made`` is called,
-        reading begins, and ``waiter`` (a future or None) is finished; ``server`` is told when all is over.
+        reading begins, and ``waiter`` (a future or None) is finished; ``server`` is told when all is over. ``peer`` is
+        the address at the other end, if it is known.
         """
-        Watched.__init__(self, loop, extra)
+        Watched.__init__(self, loop, None)
         self._fd = int(sock.fileno())
         self._server = server
         self._only: bytes | None = None  # what was written, while it is one piece: most messages are, and need no list
-        self._out: list[bytes] = []
+        self._out: Any = None  # ... and while it is more than one
         self._offset = 0  # bytes of the first of _out that have left
         self._paused = False
         self._large = False
@@ -89,10 +91,10 @@ class SocketTransport(Watched):
         self._eof = False  # we have ended ours
         self._sending_file = False
         self._room: Any = None  # the future of a file's sender who waits for the kernel to take more
-        self._flusher = Flusher(self)
         self._layer: Layer | None = None  # the protocol, if it is one
         self._file = sock
-        self._note_socket(sock)
+        # At once: a peer that has gone has no name any more.
+        self._peer = name_of_peer(sock) if peer is None else peer
         self.set_protocol(protocol)
         if server is not None:
             server._attach(self)
@@ -280,6 +282,8 @@ class SocketTransport(Watched):
         if self._size == 0:
             self._only = data
         else:
+            if self._out is None:
+                self._out = []
             if self._only is not None:
                 self._out.append(self._only)
                 self._only = None
@@ -351,7 +355,7 @@ class SocketTransport(Watched):
             data = self._only
             self._only = None
             if self._size:
-                self._out.append(data)
+                self._out = [data]
                 self._offset = sent
                 return False
             syscalls.keep_spare(data)
@@ -365,14 +369,14 @@ class SocketTransport(Watched):
             count += 1
         self._offset = sent
         if count == len(self._out):
-            self._out = []
+            self._out = None
             return True
         del self._out[:count]
         return count == WRITE_BUFFERS and sent == 0
 
     def _drop_out(self) -> None:
         self._only = None
-        self._out = []
+        self._out = None
         self._offset = 0
         self._size = 0
 
@@ -470,6 +474,9 @@ class SocketTransport(Watched):
         server, self._server = self._server, None
         fd, self._fd = self._fd, -1
         self._layer = None
+        if self._extra is None and sock is not None:
+            # Who asks later gets an answer, too.
+            self._look_at(sock)
         Endpoint._release(self)
         if server is not None:
             server._detach(self)
@@ -478,6 +485,17 @@ class SocketTransport(Watched):
             sock.close()
 
     # -- who it is ----------------------------------------------------------------------------------------------
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        if self._extra is None:
+            self._look_at(self._file)
+        return self._extra.get(name, default)
+
+    def _look_at(self, sock: socket.socket) -> None:
+        """What ``get_extra_info`` answers. Few connections are asked, and it is a quarter of what an idle one takes."""
+        self._extra = {}
+        self._extra["peername"] = self._peer
+        self._note_socket(sock)
 
     @property
     def _sock(self) -> socket.socket | None:
@@ -489,3 +507,11 @@ class SocketTransport(Watched):
         """Give what comes from now on to ``protocol``."""
         Endpoint.set_protocol(self, protocol)
         self._layer = protocol if isinstance(protocol, Layer) else None
+
+
+def name_of_peer(sock: socket.socket) -> Any:
+    """The address at the other end, or None."""
+    try:
+        return sock.getpeername()
+    except OSError:
+        return None

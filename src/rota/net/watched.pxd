@@ -1,4 +1,4 @@
-from .endpoint cimport Endpoint
+from .endpoint cimport Endpoint, Flusher
 
 
 cdef class Watched(Endpoint):

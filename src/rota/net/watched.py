@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from .endpoint import Endpoint
+from .endpoint import Endpoint, Flusher
 
 if TYPE_CHECKING:
     from ..core.turn import LoopCore
@@ -42,6 +42,8 @@ class Watched(Endpoint):
         leave.
         """
         if not self._writing:
+            if self._flusher is None:
+                self._flusher = Flusher(self)
             try:
                 self._loop._poller.add_writer(self._fd, self._flusher)
             except OSError as error:
