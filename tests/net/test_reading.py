@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import socket
 import struct
 from typing import Any
 
 import pytest
 
+from .conftest import ROTA
 from .recorder import HalfOpen, Recorder, troubles, turns, until
 
 
@@ -239,6 +241,24 @@ def test_an_eof_received_that_raises_ends_the_connection(run_real, pair):
         theirs.close()
         assert isinstance(await protocol.lost, ZeroDivisionError)
         assert [trouble["message"] for trouble in told] == ["Fatal error: protocol.eof_received() call failed."]
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ROTA)
+def test_memory_with_a_length_and_no_bytes_is_empty(run_real, pair):
+    """asyncio reads nothing into it, and calls that the end of the stream."""
+
+    async def main():
+        told = troubles()
+        ours, theirs = pair
+        factory = broken("get_buffer", (ctypes.c_char * 0 * 3)())
+        _, protocol = await asyncio.get_running_loop().create_connection(factory, sock=ours)
+        theirs.send(b"x")
+        error = await protocol.lost
+        assert str(error) == "get_buffer() returned an empty buffer"
+        assert [trouble["exception"] for trouble in told] == [error]
+        assert not protocol.ended
 
     run_real(main())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import ctypes
 import gc
 import ssl
 import weakref
@@ -226,12 +227,13 @@ def test_a_callback_whose_failing_harms_nobody(run_real, meet, callback):
 
 
 @pytest.mark.parametrize("kind", ROTA)
-def test_memory_without_room_costs_the_connection(run_real, meet):
+@pytest.mark.parametrize("shape", [bytearray, ctypes.c_char * 0 * 3], ids=["no length", "a length, no bytes"])
+def test_memory_without_room_costs_the_connection(run_real, meet, shape):
     """asyncio reads nothing into it, and calls that the end of the stream."""
 
     class Roomless(Recorder, asyncio.BufferedProtocol):
         def get_buffer(self, sizehint):
-            return bytearray()
+            return shape()
 
     async def main():
         told = troubles()

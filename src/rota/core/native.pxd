@@ -257,6 +257,15 @@ cdef extern from *:
         return object;
     }
 
+    static CYTHON_UNUSED Py_ssize_t rota_nbytes(PyObject *memory) {
+        Py_buffer view;
+        Py_ssize_t size;
+        if (PyObject_GetBuffer(memory, &view, PyBUF_SIMPLE) < 0) return -1;
+        size = view.len;
+        PyBuffer_Release(&view);
+        return size;
+    }
+
     static CYTHON_INLINE double rota_monotonic(void) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
@@ -322,6 +331,7 @@ cdef extern from *:
     object given "rota_given"()
     void iterate_by "rota_iterate_by"(object type, rota_function go_on)
     Py_ssize_t find "rota_find"(object data, object part, Py_ssize_t begin) except -2
+    Py_ssize_t nbytes "rota_nbytes"(object memory) except -1
     Py_ssize_t PyNumber_AsSsize_t(object number, void *overflow) except? -1
     object rota_take(list ring, Py_ssize_t place)
     bint filled "rota_filled"(object queue)

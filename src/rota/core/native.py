@@ -41,6 +41,7 @@ __all__ = [
     "later",
     "leave_dictionary",
     "monotonic",
+    "nbytes",
     "run",
     "set_timer_slack",
     "step",
@@ -169,6 +170,12 @@ def iterate_by(kind: type, go_on: Callable[[Any], Any]) -> None:
 def find(data: bytes | bytearray, part: bytes, begin: int) -> int:
     """Where ``part`` begins in ``data``, not before ``begin``, or -1."""
     return data.find(part, begin)
+
+
+def nbytes(memory: Any) -> int:
+    """How many bytes ``memory`` has, whatever its length counts. Raises TypeError for what is no memory."""
+    with memoryview(memory) as view:
+        return view.nbytes
 
 
 def clip(number: SupportsIndex) -> int:

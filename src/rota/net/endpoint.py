@@ -112,7 +112,7 @@ class Endpoint(Runnable):
         """The memory that a BufferedProtocol gives to read into. None if it gives none: then the connection is over."""
         try:
             buffer = native.call_method(self._context, self._protocol, "get_buffer", hint)
-            if not len(buffer):
+            if not native.nbytes(buffer):
                 raise RuntimeError("get_buffer() returned an empty buffer")
         except (SystemExit, KeyboardInterrupt):
             raise
