@@ -2,29 +2,43 @@
 
     python benchmarks/secured.py [--rounds 5] [--only CASE] [--peer LOOP] [--markdown]
 
-As ``echo.py``: the server has a core and a process to itself, the client (Python's own ``ssl``, a selector and no event
-loop) another, and a figure is the server's CPU time divided by the echoes in two seconds. The server is a Protocol
-behind ``create_server(ssl=)``. A case is bytes of a message, and connections. TLS 1.3, certificates by trustme.
+As ``echo.py``: the server has a core and a process to itself, the client in C (``secured.c``, built by gcc with
+OpenSSL's headers when first needed) another, and a figure is the server's CPU time divided by the echoes in two
+seconds. The last column, ``C``, is a server of the same system calls around the same OpenSSL, without Python: nobody
+can be below it by much. A case is how the server is written (see ``echo.py``), bytes of a message, and connections. TLS
+1.3, certificates by trustme.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import selectors
-import socket
 import ssl
 import sys
 import tempfile
-import time
 from pathlib import Path
+from typing import Any
 
 import echo
 import peers
-from server import CLIENTS_CORE, Server
+from server import Server, answer_of, in_c
 
-CASES = ["1 KiB x1", "1 KiB x20", "64 KiB x20"]
-SIZES = {"1 KiB": 1024, "64 KiB": 65536}
+import rota
+from rota.bench import echo as servers
+
+SIZES = {"1 KiB": 1024, "64 KiB": 65536, "300 kB": 300_000}
+CASES = [
+    "protocol 1 KiB x10",
+    "protocol 1 KiB x200",
+    "protocol 64 KiB x10",
+    "protocol 64 KiB x200",
+    "protocol 300 kB x10",
+    "buffered 1 KiB x10",
+    "streams 1 KiB x10",
+    "streams 1 KiB x200",
+    "streams 64 KiB x10",
+    "streams 64 KiB x200",
+]
 
 
 def certificate() -> str:
@@ -40,83 +54,51 @@ def certificate() -> str:
     return str(made)
 
 
-async def serve() -> None:
+async def serve(kind: str) -> None:
+    """Echo until the process is ended; prints the port."""
+    loop = asyncio.get_running_loop()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate())
-    server = await asyncio.get_running_loop().create_server(echo.Echo, "127.0.0.1", 0, ssl=context)
+    options: Any = {"host": "127.0.0.1", "port": 0, "ssl": context, "backlog": servers.BACKLOG}
+    if kind == "streams":
+        streams: Any = rota if isinstance(loop, rota.Loop) else asyncio
+        server = await streams.start_server(echo.echo_stream, **options)
+    else:
+        server = await loop.create_server(servers.PROTOCOLS[kind], **options)
     print(server.sockets[0].getsockname()[1], flush=True)
     await peers.forever(server)
 
 
-class Connection:
-    """One that sends its message, and again once it is back."""
-
-    def __init__(self, port: str, size: int, context: ssl.SSLContext) -> None:
-        plain = socket.create_connection(("127.0.0.1", int(port)))
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.sock = context.wrap_socket(plain)
-        self.sock.setblocking(False)
-        self.message = memoryview(bytes(size))
-        self.sent = self.received = self.echoes = 0
-        self.memory = bytearray(1 << 16)
-
-    def go_on(self) -> int:
-        """Read and write what can be; which events to wait for."""
-        try:
-            while True:
-                if self.sent < len(self.message):
-                    self.sent += self.sock.send(self.message[self.sent :])
-                    if self.sent < len(self.message):
-                        continue
-                self.received += self.sock.recv_into(self.memory)
-                if self.received == len(self.message):
-                    self.echoes += 1
-                    self.sent = self.received = 0
-        except ssl.SSLWantReadError:
-            return selectors.EVENT_READ
-        except ssl.SSLWantWriteError:
-            return selectors.EVENT_READ | selectors.EVENT_WRITE
+def program() -> str:
+    """The other ends in C."""
+    return in_c("secured", "-lssl", "-lcrypto")
 
 
-def talk(port: str, connections: int, size: int, seconds: float) -> int:
+def talk(port: str, connections: str, size: int, seconds: float) -> int:
     """How many echoes came."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    made = [Connection(port, size, context) for _ in range(connections)]
-    with selectors.DefaultSelector() as selector:
-        for connection in made:
-            selector.register(connection.sock, connection.go_on(), connection)
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            for key, _ in selector.select(0.1):
-                wanted = key.data.go_on()
-                if wanted != key.events:
-                    selector.modify(key.fileobj, wanted, key.data)
-    for connection in made:
-        connection.sock.close()
-    return sum(connection.echoes for connection in made)
+    (echoes,) = answer_of([program(), "client", port, connections, str(size), str(seconds)], seconds + 60)
+    return int(echoes)
 
 
 def measure(peer: str, case: str) -> float:
     """Microseconds of the server's CPU for an echo."""
-    size, connections = case.split(" x")
-    certificate()
-    with Server([sys.executable, __file__, "--serve", peer]) as server:
-        peers.stay_on(CLIENTS_CORE)
-        talk(server.port, int(connections), SIZES[size], echo.WARM_UP * peers.SHARE)
+    kind, rest = case.split(" ", 1)
+    size, connections = rest.rsplit(" x", 1)
+    here = [sys.executable, __file__, "--serve", peer, kind]
+    with Server([program(), "server", certificate()] if peer == "C" else here) as server:
+        talk(server.port, connections, SIZES[size], echo.WARM_UP * peers.SHARE)
         before = server.cpu()
-        echoes = talk(server.port, int(connections), SIZES[size], echo.SECONDS * peers.SHARE)
+        echoes = talk(server.port, connections, SIZES[size], echo.SECONDS * peers.SHARE)
         return (server.cpu() - before) / echoes * 1e6
 
 
 def main() -> int:
     if sys.argv[1:2] == ["--serve"]:
         with asyncio.Runner(loop_factory=peers.maker(sys.argv[2])) as runner:
-            runner.run(serve())
+            runner.run(serve(sys.argv[3]))
         return 0
     assert __doc__
-    return peers.run(__file__, __doc__, "CPU microseconds of the server per echo over TLS", CASES, measure)
+    return peers.run(__file__, __doc__, "CPU microseconds of the server per echo over TLS", CASES, measure, more=("C",))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A server in a process and on a core of its own, and the other ends in C (``echo.c``)."""
+"""A server in a process and on a core of its own, and the other ends in C (``echo.c``, ``secured.c``)."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class Server:
         return total / 1e9
 
 
-def in_c() -> str:
-    """The program in C, built if it is not yet."""
-    source = Path(__file__).with_name("echo.c")
-    built = Path(tempfile.gettempdir()) / f"rota-echo-{os.getuid()}-{source.stat().st_mtime_ns}"
+def in_c(program: str = "echo", *libraries: str) -> str:
+    """The program in C, built with ``libraries`` if it is not yet."""
+    source = Path(__file__).with_name(f"{program}.c")
+    built = Path(tempfile.gettempdir()) / f"rota-{program}-{os.getuid()}-{source.stat().st_mtime_ns}"
     if not built.exists():
         half = built.with_suffix(f".{os.getpid()}")
         try:
-            subprocess.run(["gcc", "-O2", "-o", str(half), str(source)], check=True)
+            subprocess.run(["gcc", "-O2", "-o", str(half), str(source), *libraries], check=True)
         except FileNotFoundError:
             sys.exit("gcc is not installed: it builds the other end of the echoes (apt-get install gcc)")
         half.rename(built)
@@ -66,9 +66,14 @@ def in_c() -> str:
 def talk(network: str, port: str, connections: int, size: int, seconds: float) -> tuple[int, float, float]:
     """Send ``size`` bytes on each connection, and again once they are back: echoes, their median and p99 in µs."""
     command = [in_c(), "client", network, port, str(connections), str(size), str(seconds)]
-    command = [*peers.on_core(CLIENTS_CORE), *command]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
+    echoes, median, p99 = answer_of(command, seconds + 60)
+    return int(echoes), float(median), float(p99)
+
+
+def answer_of(client: list[str], patience: float) -> list[str]:
+    """The words that a client prints, run on a core of its own for ``patience`` seconds at most."""
+    command = [*peers.on_core(CLIENTS_CORE), *client]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience)
     if done.returncode:
         sys.exit(done.stderr.strip() or f"the client ended with {done.returncode}")
-    echoes, median, p99 = done.stdout.split()
-    return int(echoes), float(median), float(p99)
+    return done.stdout.split()

@@ -13,14 +13,15 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
-#: script, peer, case, and the program that it needs
+#: script, peer, case, and the program or header that it needs
 FIGURES = [
     ("clockwork.py", "rota", "step", None),
     ("clockwork.py", "plain", "executor", None),
     ("echo.py", "rota", "protocol 1 KiB x10", "gcc"),
     ("echo.py", "C", "udp 1 KiB x10", "gcc"),
     ("echo.py", "plain", "streams 1 KiB x10", "gcc"),
-    ("secured.py", "rota", "1 KiB x1", None),
+    ("secured.py", "rota", "protocol 1 KiB x10", "openssl/ssl.h"),
+    ("secured.py", "C", "streams 64 KiB x10", "openssl/ssl.h"),
     ("streams.py", "rota", "1 KiB, 50", None),
     ("web.py", "rota", "uvicorn", "wrk"),
     ("web.py", "rota", "own streams", "wrk"),
@@ -44,9 +45,16 @@ def python(script: str, *arguments: str, **environment: str) -> subprocess.Compl
     )
 
 
+def is_installed(name: str) -> bool:
+    if not name.endswith(".h"):
+        return shutil.which(name) is not None
+    command = ["gcc", "-E", "-include", name, "-x", "c", os.devnull]
+    return shutil.which("gcc") is not None and not subprocess.run(command, capture_output=True, check=False).returncode
+
+
 @pytest.mark.parametrize(("script", "peer", "case", "program"), FIGURES, ids=lambda value: str(value))
 def test_a_script_has_a_figure(script: str, peer: str, case: str, program: str | None) -> None:
-    if program and not shutil.which(program):
+    if program and not is_installed(program):
         pytest.skip(f"{program} is not installed")
     done = python(script, "--one", peer, case)
     assert done.returncode == 0, done.stderr
