@@ -56,7 +56,7 @@ HOT = [
 ]
 
 #: C inline functions. Cython does not see that ``from . cimport native`` depends on its file.
-INLINE = ["src/rota/core/native.pxd", "src/rota/net/syscalls.pxd"]
+INLINE = ["src/rota/core/native.pxd", "src/rota/net/libssl.pxd", "src/rota/net/syscalls.pxd"]
 
 MODE = os.environ.get("ROTA_BUILD", "auto")
 NONECHECK = os.environ.get("ROTA_NONECHECK", "") not in ("", "0")

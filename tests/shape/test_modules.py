@@ -16,7 +16,7 @@ import rota
 ROOT = Path(__file__).resolve().parents[2]
 SRC = ROOT / "src" / "rota"
 MODULES = sorted(SRC.rglob("*.py"))
-PAIRS = sorted(path for path in SRC.rglob("*.pxd") if path.stem not in ("native", "syscalls"))
+PAIRS = sorted(path for path in SRC.rglob("*.pxd") if path.stem not in ("libssl", "native", "syscalls"))
 LONGEST_MODULE = 800
 LONGEST_FUNCTION = 80
 
@@ -137,12 +137,15 @@ def test_hot_modules_hold_nothing_that_compiles_badly(path: Path) -> None:
 
 
 def test_c_arrays_have_the_sizes_of_limits() -> None:
-    text = (SRC / "net" / "syscalls.pxd").read_text()
-    sizes = dict(re.findall(r"#define ROTA_(\w+) (.+)", text))
     from rota import limits
 
-    for name in ("POLL_EVENTS", "READ_SIZE", "WRITE_BUFFERS", "DATAGRAM_SIZE"):
-        assert eval(sizes[name]) == getattr(limits, name), name
+    for file, names in (
+        ("syscalls.pxd", ["POLL_EVENTS", "READ_SIZE", "TLS_READ_SIZE", "WRITE_BUFFERS", "DATAGRAM_SIZE"]),
+        ("libssl.pxd", ["READ_SIZE", "TLS_READ_SIZE", "TLS_RECORD"]),
+    ):
+        sizes = dict(re.findall(r"#define ROTA_(\w+) (.+)", (SRC / "net" / file).read_text()))
+        for name in names:
+            assert eval(sizes[name]) == getattr(limits, name), name
 
 
 def test_no_room_is_called_by_a_word_that_says_nothing() -> None:

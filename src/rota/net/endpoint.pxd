@@ -78,6 +78,6 @@ cdef class Flusher(Runnable):
 
 
 cdef class Layer(Endpoint):
-    cdef object _feed
+    cdef Py_ssize_t _receive(self, object file, int fd) except -2
 
     cdef _received(self)

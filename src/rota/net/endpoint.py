@@ -307,16 +307,16 @@ class Flusher(Runnable):
 class Layer(Endpoint):
     """An endpoint that is the protocol of another, as TLS is.
 
-    rota's own socket beneath calls it in C: each read goes to ``_feed(view)``, and then ``_received()`` is called;
-    ``_flush`` is, too, each time the socket has sent.
+    rota's own socket beneath calls it in C: ``_receive`` when there is something to read, and then ``_received``;
+    ``_flush`` each time that it has sent.
     """
 
-    __slots__ = ("_feed",)
+    __slots__ = ()
 
-    def __init__(self, loop: LoopCore, feed: Any) -> None:
-        Endpoint.__init__(self, loop, {})
-        self._feed = feed
+    def _receive(self, file: socket.socket, fd: int) -> int:
+        """Read once from the socket; how many bytes, 0 at the end of the stream, -1 if there are none yet."""
+        raise NotImplementedError
 
     def _received(self) -> None:
-        """``_feed`` was called."""
+        """``_receive`` has read something."""
         raise NotImplementedError

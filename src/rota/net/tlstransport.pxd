@@ -44,6 +44,8 @@ cdef class TlsTransport(Layer):
     cdef object _timer
     cdef object _waiter
 
+    cdef Py_ssize_t _receive(self, object file, int fd) except -2
+
     cdef _received(self)
 
     cdef _shake_hands(self)

@@ -29,6 +29,7 @@ public methods, which is how TLS runs inside TLS.
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from asyncio import constants, sslproto
 from asyncio.log import logger
@@ -123,7 +124,7 @@ class TlsTransport(Layer):
         ``context.wrap_bio`` raises, ValueError above all.
         """
         self._engine = TlsEngine(context, server_side, server_hostname)
-        Layer.__init__(self, loop, self._engine.feed)
+        Layer.__init__(self, loop, None)
         self._high_water = limits.TLS_WRITE_HIGH_WATER
         self._low_water = limits.TLS_WRITE_HIGH_WATER // 4
         self._extra["sslcontext"] = context
@@ -188,7 +189,7 @@ class TlsTransport(Layer):
 
     def data_received(self, data: bytes) -> None:
         """Records have come."""
-        self._feed(data)
+        self._engine.feed(data)
         self._received()
 
     def eof_received(self) -> bool:
@@ -239,6 +240,9 @@ class TlsTransport(Layer):
         finally:
             self._release()
 
+    def _receive(self, file: socket.socket, fd: int) -> int:
+        return self._engine.receive(file, fd)
+
     def _received(self) -> None:
         """The engine was fed."""
         if self._state == OPEN:
@@ -247,6 +251,7 @@ class TlsTransport(Layer):
             self._shake_hands()
         elif self._state == CLOSING:
             self._drop_incoming()
+        self._engine.settle()
 
     # -- handshake ----------------------------------------------------------------------------------------------
 
@@ -285,7 +290,7 @@ class TlsTransport(Layer):
                 self._fatal_error(error, "Fatal error: protocol.connection_made() call failed.")
                 return
         self._tell_waiter(None)
-        if self._engine.incoming.pending:
+        if self._engine.waiting():
             self._received()
 
     def _handshake_failed(self, error: BaseException) -> None:
@@ -383,7 +388,7 @@ class TlsTransport(Layer):
 
     def _deliver_into_buffer(self) -> bool:
         """The same for a BufferedProtocol: decrypt into the memory that it gives."""
-        buffer = self._get_buffer(self._engine.incoming.pending)
+        buffer = self._get_buffer(self._engine.waiting())
         if buffer is None:
             return False
         size = self._engine.decrypt_into(buffer)
@@ -505,15 +510,15 @@ class TlsTransport(Layer):
                 more = True
                 data = self._out[count]
                 size = len(data) - self._offset
-                if size > WRITE_NOW:
+                if size > RECORD_SIZE:
                     # Much at once: in parts, so that the records don't stand beside the whole in memory.
-                    size = self._engine.write(memoryview(data)[self._offset : self._offset + WRITE_NOW])
-                    self._offset += size
+                    size = self._engine.write(data, self._offset, min(size, WRITE_NOW))
                 else:
                     if self._offset:
                         data = data[self._offset :]
-                    size = self._engine.write(self._join_from(count, data))
-                    self._offset += size
+                    data = self._join_from(count, data)
+                    size = self._engine.write(data, 0, len(data))
+                self._offset += size
                 self._plain -= size
                 while count < len(self._out) and self._offset >= len(self._out[count]):
                     self._offset -= len(self._out[count])
@@ -549,6 +554,8 @@ class TlsTransport(Layer):
 
     def _send_records(self) -> None:
         """Give the transport beneath what OpenSSL has made."""
+        if self._socket is not None and self._socket._is_clear() and self._engine.send(self._socket._fd):
+            return
         data = self._engine.records()
         if data:
             if self._socket is not None:

@@ -48,6 +48,8 @@ cdef class SocketTransport(Watched):
 
     cdef _keep(self, bytes data)
 
+    cdef bint _is_clear(self) except -1
+
     cdef _send_later(self)
 
     @cython.locals(layer=Layer)

@@ -167,7 +167,7 @@ class SocketTransport(Watched):
         # Held here, as C does not: the protocol of a connection that is changed meanwhile may be nobody else's.
         layer: Layer = self._layer  # type: ignore[assignment]
         try:
-            size = syscalls.recv_to(self._file, self._fd, layer._feed)
+            size = layer._receive(self._file, self._fd)
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
@@ -289,6 +289,10 @@ class SocketTransport(Watched):
                 self._only = None
             self._out.append(data)
         self._size += len(data)
+
+    def _is_clear(self) -> bool:
+        """For a layer: whether nothing stands between it and the kernel."""
+        return not (self._size or self._lost or self._loop._inherited)
 
     def _send_later(self) -> None:
         if not self._writing:
