@@ -124,7 +124,7 @@ class TlsTransport(Layer):
         ``context.wrap_bio`` raises, ValueError above all.
         """
         self._engine = TlsEngine(context, server_side, server_hostname)
-        Layer.__init__(self, loop, None)
+        Layer.__init__(self, loop, {})
         self._high_water = limits.TLS_WRITE_HIGH_WATER
         self._low_water = limits.TLS_WRITE_HIGH_WATER // 4
         self._extra["sslcontext"] = context
