@@ -13,6 +13,7 @@ from .task cimport Task, new_task
 from .timers cimport Timers
 
 cdef object check_callback, describe, make_task, report_slow, swap_current
+cdef dict current_tasks
 cdef int POLL_EVERY_TURNS
 cdef double POLL_EVERY_SECONDS
 cdef double POLL_LONGEST

@@ -38,7 +38,7 @@ from .interval import SwitchInterval
 from .policy import Policy, ready_for
 from .probes import Probes
 from .ready import Ready
-from .registry import swap_current
+from .registry import current_tasks, swap_current
 from .runnable import Runnable
 from .state import LoopState
 from .task import Task, new_task
@@ -203,7 +203,10 @@ class LoopCore(LoopState):
     def _leave_task(self) -> None:
         """Nobody is the current task from here on."""
         self._stepping = False
-        swap_current(self, None)
+        if current_tasks is None:
+            swap_current(self, None)
+        else:
+            current_tasks.pop(self, None)
 
     def _run_failed(self, runnable: object, error: BaseException) -> None:
         """What a callback raises is its handle's business; this came from rota's own side of it, such as a file
