@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine
 from types import coroutine
 from typing import Any
 
+import rota
+
 TASKS = 200
 MANY = 100_000
 
@@ -95,6 +97,13 @@ async def spawn(count: int) -> int:
 async def gather(count: int) -> int:
     """asyncio.gather of 100,000 coroutines that yield once, per coroutine"""
     await asyncio.gather(*[yield_once() for _ in range(count)])
+    return count
+
+
+async def rota_gather(count: int) -> int:
+    """the same by rota.gather; on other loops by asyncio's"""
+    library: Any = rota if isinstance(asyncio.get_running_loop(), rota.Loop) else asyncio
+    await library.gather(*[yield_once() for _ in range(count)])
     return count
 
 
@@ -197,6 +206,15 @@ async def timeout(count: int) -> int:
     return count
 
 
+async def rota_timeout(count: int) -> int:
+    """a rota.timeout entered and left; on other loops asyncio's"""
+    library: Any = rota if isinstance(asyncio.get_running_loop(), rota.Loop) else asyncio
+    for _ in range(count):
+        async with library.timeout(30):
+            pass
+    return count
+
+
 async def queue(count: int) -> int:
     """an item through an asyncio.Queue(1) between two tasks"""
     channel: asyncio.Queue[int] = asyncio.Queue(1)
@@ -228,6 +246,7 @@ OPERATIONS: dict[str, tuple[Callable[[int], Coroutine[Any, Any, int]], int]] = {
     "wake": (wake, 100_000),
     "spawn": (spawn, 100_000),
     "gather": (gather, MANY),
+    "rota.gather": (rota_gather, MANY),
     "TaskGroup": (task_group, MANY),
     "call_soon": (call_soon, 400_000),
     "threadsafe": (threadsafe, 100_000),
@@ -235,6 +254,7 @@ OPERATIONS: dict[str, tuple[Callable[[int], Coroutine[Any, Any, int]], int]] = {
     "timers": (timers, 100_000),
     "sleeps": (sleeps, MANY),
     "timeout": (timeout, 50_000),
+    "rota.timeout": (rota_timeout, 50_000),
     "queue": (queue, 50_000),
     "executor": (executor, 10_000),
 }
