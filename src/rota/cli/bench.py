@@ -29,8 +29,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--only", metavar="A,B", help="only these operations: see --list")
-    add("--loops", metavar="A,B", help="beside rota, only these loops")
+    add("--only", metavar="A,B", action="append", help="only these operations: see --list")
+    add("--loops", metavar="A,B", action="append", help="beside rota, only these loops")
     patience = parser.add_mutually_exclusive_group()
     patience.add_argument("--rounds", type=int, metavar="N", default=ROUNDS, help="rounds (default: %(default)s)")
     patience.add_argument("--quick", action="store_const", const=1, dest="rounds", help="one round: rougher figures")
@@ -74,8 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if report.failed else 0
 
 
-def names(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+def names(given: list[str] | None) -> list[str] | None:
+    """What stands between the commas, of all times that the option was given."""
+    return None if given is None else [name.strip() for name in ",".join(given).split(",") if name.strip()]
 
 
 def tell_operations() -> int:
