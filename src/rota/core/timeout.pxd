@@ -1,8 +1,11 @@
 cimport cython
 
 from . cimport native
+from .handle cimport Handle
+from .task cimport Task
+from .turn cimport LoopCore
 
-cdef object CancelledError, UNTOUCHED
+cdef object CancelledError, UNTOUCHED, UNTOUCHED_TIMEOUT, current_task, get_running_loop
 cdef int CREATED
 cdef int ENTERED
 cdef int EXPIRING
@@ -13,6 +16,7 @@ cdef tuple STATES
 
 cdef class Timeout:
     cdef object _cancelling
+    cdef LoopCore _core
     cdef object _loop
     cdef int _status
     cdef object _task
@@ -20,13 +24,26 @@ cdef class Timeout:
     cdef object _when
     cdef object __weakref__
 
+    cdef _prepare(self, when)
+
+    cdef _meet(self, loop)
+
+    @cython.locals(mine=Task)
+    cdef _enter(self, task)
+
+    @cython.locals(core=LoopCore)
     cdef _set(self, when)
 
-    cpdef _expire(self)
+    @cython.locals(mine=Handle)
+    cdef _stop(self)
 
 
 cdef class Reached:
     cdef object _value
+
+
+@cython.locals(it=Timeout)
+cpdef expire(scope)
 
 
 @cython.locals(it=Reached)
@@ -38,3 +55,7 @@ cdef Reached reached(value)
 
 
 cdef say_timeout(error)
+
+
+@cython.locals(core=LoopCore, scope=Timeout)
+cpdef timeout(delay)

@@ -14,6 +14,12 @@ from types import TracebackType
 from typing import Any
 
 from . import native
+from .handle import Handle
+from .task import Task
+from .turn import LoopCore
+
+get_running_loop = asyncio.get_running_loop
+current_task = tasks.current_task
 
 CREATED = 0
 ENTERED = 1
@@ -26,16 +32,20 @@ STATES = ("created", "active", "expiring", "expired", "finished")
 class Timeout:
     """Made by :func:`timeout` and :func:`timeout_at`; ``async with`` enters it, once."""
 
-    __slots__ = ("__weakref__", "_cancelling", "_loop", "_status", "_task", "_timer", "_when")
+    __slots__ = ("__weakref__", "_cancelling", "_core", "_loop", "_status", "_task", "_timer", "_when")
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
         return asyncio.Timeout
 
     def __init__(self, when: float | None) -> None:
+        self._prepare(when)
+
+    def _prepare(self, when: Any) -> None:
         self._status = CREATED
-        self._when: Any = when
+        self._when = when
         self._loop: Any = None
+        self._core: LoopCore | None = None  # the loop, if it is rota's: then it is asked in C
         self._task: Any = None
         self._timer: Any = None
         self._cancelling = 0
@@ -68,22 +78,32 @@ class Timeout:
     def __aenter__(self) -> Reached:
         if self._status != CREATED:
             raise RuntimeError("Timeout has already been entered")
-        task = tasks.current_task()
+        task = current_task()
         if task is None:
             raise RuntimeError("Timeout should be used inside a task")
-        self._loop = asyncio.get_running_loop()
-        self._task = task
-        self._cancelling = task.cancelling()
+        self._meet(get_running_loop())
+        self._enter(task)
         self._status = ENTERED
         self._set(self._when)
         return reached(self)
 
+    def _meet(self, loop: Any) -> None:
+        if loop is not self._loop:
+            self._loop = loop
+            self._core = loop if isinstance(loop, LoopCore) else None
+
+    def _enter(self, task: Any) -> None:
+        self._task = task
+        if isinstance(task, Task):
+            mine: Task = task
+            self._cancelling = mine._cancels
+        else:
+            self._cancelling = task.cancelling()
+
     def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> Reached:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop()
         if self._status == EXPIRING:
             self._status = EXPIRED
             left = self._task.uncancel()
@@ -103,19 +123,37 @@ class Timeout:
 
     def _set(self, when: Any) -> None:
         self._when = when
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if when is not None:
-            if when <= self._loop.time():
-                self._timer = self._loop.call_soon(self._expire)
-            else:
-                self._timer = self._loop.call_at(when, self._expire)
+        self._stop()
+        if when is None:
+            return
+        core = self._core
+        if core is not None:
+            if when > core._clock.time():
+                self._timer = core._call_at(when, expire, (self,), None, "call_at")
+                return
+        elif when > self._loop.time():
+            self._timer = self._loop.call_at(when, expire, self)
+            return
+        self._timer = self._loop.call_soon(expire, self)
 
-    def _expire(self) -> None:
-        self._task.cancel()
-        self._status = EXPIRING
-        self._timer = None
+    def _stop(self) -> None:
+        """Set no timer, or not any more."""
+        timer = self._timer
+        if timer is not None:
+            self._timer = None
+            if isinstance(timer, Handle):
+                mine: Handle = timer
+                mine.cancel()
+            else:
+                timer.cancel()
+
+
+def expire(scope: Any) -> None:
+    """The time is up."""
+    it: Timeout = scope
+    it._task.cancel()
+    it._status = EXPIRING
+    it._timer = None
 
 
 class Reached:
@@ -163,6 +201,7 @@ def say_timeout(error: BaseException) -> None:
 
 
 UNTOUCHED = native.untouched(Reached)
+UNTOUCHED_TIMEOUT = native.untouched(Timeout)
 
 
 def timeout(delay: float | None) -> Timeout:
@@ -170,7 +209,13 @@ def timeout(delay: float | None) -> Timeout:
 
     None is no limit, yet; see :meth:`Timeout.reschedule`. The block runs in a task of any loop.
     """
-    return Timeout(None if delay is None else asyncio.get_running_loop().time() + delay)
+    scope = native.another(UNTOUCHED_TIMEOUT)
+    scope._prepare(None)
+    if delay is not None:
+        scope._meet(get_running_loop())
+        core = scope._core
+        scope._when = scope._loop.time() + delay if core is None else native.later(core._clock.time(), delay)
+    return scope
 
 
 def timeout_at(when: float | None) -> Timeout:
