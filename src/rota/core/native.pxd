@@ -234,6 +234,8 @@ cdef extern from *:
             kind->nones += *word == none;
         kind->type = type;
         type->tp_free = rota_free;
+        /* Nobody is to find it, with gc.get_objects(), and give it something: its copies do not count what it holds. */
+        PyObject_GC_UnTrack(object);
         return object;
     }
 
