@@ -145,8 +145,9 @@ TLS_LINGER_SIZE = 1024 * 1024
 
 # -- threads ----------------------------------------------------------------------------------------------------
 
-#: The most that run_in_executor uses at once when the program sets no executor: asyncio's number.
-THREADS = min(32, (os.cpu_count() or 1) + 4)
+#: The most that run_in_executor uses at once when the program sets no executor: asyncio's number. Since Python 3.13 it
+#: goes by the processors that this process may use.
+THREADS = min(32, (getattr(os, "process_cpu_count", os.cpu_count)() or 1) + 4)
 
 # -- debugging --------------------------------------------------------------------------------------------------
 

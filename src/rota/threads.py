@@ -5,7 +5,7 @@ waits, and has a future of its own. So a :class:`Call` is little more than the f
 one ``call_soon_threadsafe``. Who was idle last is asked first: its stack is still in the caches.
 
 A thread is started when a call finds none idle, up to ``limits.THREADS``, and ends with the loop. At the interpreter's
-exit what has begun is waited for, as with :class:`~concurrent.futures.ThreadPoolExecutor`.
+exit all calls are waited for, as with :class:`~concurrent.futures.ThreadPoolExecutor`.
 """
 
 from __future__ import annotations
@@ -80,10 +80,13 @@ class Threads:
         self._idle: list[Worker] = []
         self._workers: list[Worker] = []
         self._ending = False
-        pools.add(self)
+        self._of_parent: deque[Call] | None = None  # what waited when this process was forked
+        pools[id(self)] = self
 
     def start(self, call: Call) -> None:
-        """Run ``call`` in a thread, at once or when one has time. Raises RuntimeError after ``shutdown``."""
+        """Run ``call`` in a thread, at once or when one has time. Raises RuntimeError after ``shutdown``, and where the
+        system refuses the first thread.
+        """
         with self._lock:
             if self._ending:
                 raise RuntimeError("cannot schedule new futures after shutdown")
@@ -93,51 +96,60 @@ class Threads:
                 worker.wake.release()
                 return
             self._waiting.append(call)
-            if len(self._workers) == self._most:
-                return
-            worker = Worker(self, f"asyncio_{len(self._workers)}")
-            self._workers.append(worker)
+            if len(self._workers) < self._most:
+                self._add_worker()
+
+    def _add_worker(self) -> None:
+        """One more thread. With the lock, so that whoever ends the pool meets none that has not begun."""
+        worker = Worker(self, f"asyncio_{len(self._workers)}")
         try:
             worker.thread.start()
-        except BaseException:
-            with self._lock:
-                self._workers.remove(worker)
-                others = bool(self._workers)
-                if not others and call in self._waiting:
-                    self._waiting.remove(call)
-            if not others:
+        except RuntimeError:
+            # No more threads from the system: those that there are do it.
+            if not self._workers:
+                self._waiting.pop()
                 raise
+        else:
+            self._workers.append(worker)
 
     def next_call(self, worker: Worker) -> Call | None:
         """For ``worker``: its next call, after a sleep if there is none yet; None to end."""
-        with self._lock:
-            if self._waiting:
-                return self._waiting.popleft()
-            if self._ending:
-                return None
-            self._idle.append(worker)
-        worker.wake.acquire()
-        call, worker.call = worker.call, None
-        return call
+        while True:
+            with self._lock:
+                if self._waiting:
+                    return self._waiting.popleft()
+                if self._ending:
+                    return None
+                self._idle.append(worker)
+            worker.wake.acquire()
+            call, worker.call = worker.call, None
+            if call is not None:
+                return call
 
     def shutdown(self, wait: bool = True) -> None:
         """Take no more calls; the threads end when those that were taken are done. ``wait`` until they have."""
         with self._lock:
             self._ending = True
-            for worker in self._idle:
-                worker.wake.release()
+            # All, and not the idle alone: an interrupt may have come between taking one of those and waking it.
+            for worker in self._idle + self._workers:
+                if worker.wake.locked():
+                    worker.wake.release()
             self._idle.clear()
             workers = self._workers.copy()
         if wait:
             for worker in workers:
                 worker.thread.join()
 
-    def forget(self) -> None:
-        """Have no threads and no calls."""
+    def leave_to_parent(self) -> None:
+        """In a forked child, which has none of the threads, and perhaps a lock that one of them held. If it is one of
+        them that has forked, it ends with its call. What waits is kept, and not run: it is the parent's.
+        """
         self._lock = threading.Lock()
-        self._waiting.clear()
-        self._idle.clear()
-        self._workers.clear()
+        self._ending = True
+        self._of_parent = self._waiting
+        self._waiting = deque()
+        self._idle = []
+        self._workers = []
 
 
 class Worker:
@@ -150,7 +162,7 @@ class Worker:
         self.call: Call | None = None  # what it is woken for
         self.wake = threading.Lock()
         self.wake.acquire()
-        self.thread = threading.Thread(target=self._work, name=name)
+        self.thread = threading.Thread(target=self._work, name=name, daemon=True if exiting else None)
 
     def _work(self) -> None:
         call = self._pool.next_call(self)
@@ -161,21 +173,30 @@ class Worker:
             call = self._pool.next_call(self)
 
 
-#: Those whose threads have to be told that the interpreter goes.
-pools: weakref.WeakSet[Threads] = weakref.WeakSet()
+#: Those whose threads have to be told that the interpreter goes. Not a WeakSet: other threads make pools while this is
+#: gone through.
+pools: weakref.WeakValueDictionary[int, Threads] = weakref.WeakValueDictionary()
+
+#: The interpreter goes. It waits for no thread that is started from here on: nobody would end that.
+exiting = False
+
+
+def all_pools() -> list[Threads]:
+    return [pool for pool in [reference() for reference in pools.valuerefs()] if pool is not None]
 
 
 def end_all() -> None:
-    for pool in list(pools):
+    global exiting
+    exiting = True
+    for pool in all_pools():
         pool.shutdown(wait=True)
 
 
-def forget_all() -> None:
-    """In a forked child, which has none of the threads, and perhaps a lock that one of them held."""
-    for pool in list(pools):
-        pool.forget()
+def leave_all_to_parent() -> None:
+    for pool in all_pools():
+        pool.leave_to_parent()
 
 
-os.register_at_fork(after_in_child=forget_all)
+os.register_at_fork(after_in_child=leave_all_to_parent)
 # Before the interpreter waits for all threads, which atexit is too late for. concurrent.futures does it so.
 threading._register_atexit(end_all)  # type: ignore[attr-defined]

@@ -310,6 +310,47 @@ def test_a_child_that_comes_back_to_the_turn_leaves_it(run_real, leave, caplog):
     assert "destroyed" not in child_said
 
 
+def test_what_waits_for_a_thread_is_the_parents(run_real):
+    """A call that the child dropped would end what it holds, as if it were the child's."""
+    parent = os.getpid()
+    ended_in = []
+
+    class Held:
+        def __del__(self):
+            ended_in.append("parent" if os.getpid() == parent else "child")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        go_on = threading.Event()
+        calls = [loop.run_in_executor(None, go_on.wait, 10) for _ in range(40)]  # more than there are threads
+        calls.append(loop.run_in_executor(None, id, Held()))
+        assert in_child(lambda: ended_in) == "[]"
+        go_on.set()
+        await asyncio.gather(*calls)
+        del calls
+        await until(lambda: ended_in == ["parent"])
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ["rota"])
+def test_a_child_that_was_forked_in_a_thread_ends_with_the_call(run_real):
+    """asyncio's waits for the next call for ever."""
+
+    def fork():
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(LONGEST)
+        return child
+
+    async def main():
+        child = await asyncio.to_thread(fork)
+        return (await asyncio.to_thread(os.waitpid, child, 0))[1]
+
+    assert run_real(main()) == 0
+
+
 LEAVING = """
 import asyncio, os, sys, rota
 

@@ -83,6 +83,79 @@ def test_a_cancelled_call_that_has_not_begun_does_not_run(run_real):
     assert run_real(main()) == ([], True)
 
 
+def test_more_calls_than_threads_wait_and_what_is_cancelled_there_does_not_run(run_real):
+    async def main():
+        loop = asyncio.get_running_loop()
+        most = concurrent.futures.ThreadPoolExecutor()._max_workers
+        ran = []
+        go_on = threading.Event()
+        calls = [loop.run_in_executor(None, go_on.wait, 10) for _ in range(most)]
+        later = [loop.run_in_executor(None, ran.append, number) for number in range(5)]
+        later[2].cancel()
+        await asyncio.sleep(0.01)
+        assert ran == []
+        go_on.set()
+        await asyncio.gather(*calls)
+        await asyncio.gather(*later, return_exceptions=True)
+        return sorted(ran)
+
+    assert run_real(main()) == [0, 1, 3, 4]
+
+
+def test_calls_that_wait_when_the_loop_is_closed_run_and_are_nobodys(new_loop, caplog):
+    loop = new_loop()
+    go_on, ended = threading.Event(), threading.Event()
+
+    async def main():
+        most = concurrent.futures.ThreadPoolExecutor()._max_workers
+        calls = [loop.run_in_executor(None, go_on.wait, 10) for _ in range(most)]
+        calls.append(loop.run_in_executor(None, ended.set))
+        return calls
+
+    calls = loop.run_until_complete(main())
+    loop.close()
+    go_on.set()
+    assert ended.wait(10)
+    assert not any(call.done() for call in calls)
+    assert caplog.messages == []
+
+
+def test_a_thread_that_is_refused_is_told_and_the_next_call_asks_again(run_real, monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match=r"^can't start new thread$"):
+                loop.run_in_executor(None, int, "6")
+        return await loop.run_in_executor(None, int, "7")
+
+    assert run_real(main()) == 7
+
+
+def test_an_interrupt_while_a_thread_is_started_goes_to_the_caller(run_real, monkeypatch):
+    start = threading.Thread.start
+
+    def interrupted(thread):
+        start(thread)
+        raise KeyboardInterrupt
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        go_on = threading.Event()
+        first = loop.run_in_executor(None, go_on.wait, 10)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                loop.run_in_executor(None, int)
+        go_on.set()
+        return await first
+
+    assert run_real(main()) is True
+
+
 def test_only_a_thread_pool_can_be_the_default(loop):
     with pytest.raises(TypeError, match=r"^executor must be ThreadPoolExecutor instance$"):
         loop.set_default_executor(object())

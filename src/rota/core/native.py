@@ -140,8 +140,8 @@ def leave_dictionary(thing: object) -> None:
 
 
 def another(untouched: type[Kind]) -> Kind:
-    """An object of the class on which nothing is set. Compiled, it is a copy of the untouched one's memory: a quarter of
-    the instructions of ``__new__``, which sets each attribute of each class and makes a dictionary.
+    """An object of the class, on which nothing is set. Compiled, it is a copy of the untouched one's memory: a quarter
+    of the instructions of ``__new__``, which sets each attribute of each class and makes a dictionary.
     """
     return untouched.__new__(untouched)  # without __init__
 
