@@ -2,6 +2,7 @@ cdef double SHORTENED
 cdef double LONG
 cdef int OFTEN
 cdef int QUIET
+cdef double MICROSECOND
 
 
 cdef class SwitchInterval:

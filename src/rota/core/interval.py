@@ -16,6 +16,7 @@ SHORTENED = limits.SWITCH_INTERVAL
 LONG = limits.SWITCH_LONG_WAIT
 OFTEN = limits.SWITCH_OFTEN
 QUIET = limits.SWITCH_QUIET
+MICROSECOND = 1e-6
 
 
 class SwitchInterval:
@@ -32,8 +33,10 @@ class SwitchInterval:
         """The loop has slept and then waited so many seconds for the interpreter."""
         if waited >= LONG:
             self._short = 0
-            self._long += 1
-            if self._long == OFTEN:
+            if self._long < OFTEN:
+                self._long += 1
+            # Again, when another loop has had it short, and has put it back.
+            if self._long == OFTEN and not self._before:
                 self._shorten()
         elif self._long:
             self._short += 1
@@ -46,7 +49,8 @@ class SwitchInterval:
         self._short = 0
         if self._before:
             if sys.getswitchinterval() == SHORTENED:
-                sys.setswitchinterval(self._before)
+                # Python cuts it to whole microseconds: what it has given, a float, may be a little less than that.
+                sys.setswitchinterval(self._before + MICROSECOND / 2)
             self._before = 0.0
 
     def _shorten(self) -> None:

@@ -511,6 +511,7 @@ class LoopCore(LoopState):
         self._observed = True
         if self._thread_id is not None:
             self._wake_on_time(False)
+            self._interval.restore()
         self._thread_id = None
         self._turn_end.clear()
         self._ready.guard(refuse_inherited)
