@@ -1,6 +1,9 @@
 """The timers: a heap that keeps the order of equal times and gets rid of the cancelled."""
 
 import asyncio
+import contextvars
+import gc
+import itertools
 import random
 
 import pytest
@@ -112,6 +115,74 @@ def test_young_and_old_of_the_same_time_come_in_order(loop):
         loop.call_at(when, heard.append, number)
     loop.run_until_complete(asyncio.sleep(2))
     assert heard == list(range(limits.TIMERS_YOUNG + 5))
+
+
+class Canceller:
+    """Cancels a timer when it goes."""
+
+    def __init__(self, timer):
+        self._timer = timer
+
+    def __del__(self):
+        self._timer.cancel()
+
+
+def test_what_the_swept_held_may_cancel_others(loop):
+    held = contextvars.ContextVar("held")
+
+    def later_with(timer):
+        context = contextvars.copy_context()
+        context.run(held.set, Canceller(timer))
+        return loop.call_later(1, print, context=context)
+
+    others = [loop.call_later(3, print) for _ in range(50)]
+    swept = [later_with(timer) for timer in others]
+    swept += [loop.call_later(1, print) for _ in range(2 * limits.TIMERS_CANCELLED_MIN)]
+    for _ in range(limits.TIMERS_YOUNG):
+        loop.call_later(2, print)
+    while swept:
+        swept.pop(0).cancel()
+    assert all(other.cancelled() for other in others)
+    assert len(loop._timers) == len(list(loop._timers)) == limits.TIMERS_YOUNG
+
+
+class Asking:
+    """Asks for timers when the collector takes it."""
+
+    def __init__(self, ask):
+        self._ask = ask
+        self._itself = self
+
+    def __del__(self):
+        self._ask()
+
+
+@pytest.mark.parametrize("allocations", range(12))
+def test_the_collector_may_come_at_any_moment_and_ask_for_timers(loop, allocations):
+    """Python 3.11 collects when an object is made, whoever makes it."""
+    heard = []
+    number = itertools.count()
+
+    def ask():
+        for _ in range(3):
+            loop.call_later(1, heard.append, next(number))
+
+    thresholds = gc.get_threshold()
+    gc.collect()
+    try:
+        kept = [[] for _ in range(100)]  # so that the next list is not one that is used again
+        for _ in range(5):
+            Asking(ask)
+        for _ in range(limits.TIMERS_YOUNG - 1):
+            loop.call_later(1, heard.append, next(number))
+        gc.set_threshold(gc.get_count()[0] + allocations)
+        loop.call_later(1, heard.append, next(number))
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    del kept
+    loop.run_until_complete(asyncio.sleep(2))
+    assert sorted(heard) == list(range(limits.TIMERS_YOUNG + 15))
 
 
 def test_a_timer_cancelled_when_it_is_ready_does_not_count_as_waiting(loop):

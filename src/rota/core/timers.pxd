@@ -35,10 +35,10 @@ cdef class Timers:
     @cython.locals(timer=TimerHandle, when=double)
     cdef _find_young_when(self)
 
-    @cython.locals(timer=TimerHandle, young=list)
+    @cython.locals(new=list, timer=TimerHandle, young=list)
     cdef _settle(self)
 
-    @cython.locals(timer=TimerHandle, waiting=list, place=Py_ssize_t)
+    @cython.locals(swept=list, timer=TimerHandle, waiting=list, place=Py_ssize_t)
     cdef _sweep(self)
 
     @cython.locals(heap=list, top=TimerHandle, last=TimerHandle)

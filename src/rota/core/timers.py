@@ -131,8 +131,10 @@ class Timers:
 
     def _settle(self) -> None:
         """Let the young enter the heap."""
+        # First, since it may set off a garbage collection (Python 3.11), and what is collected may ask for timers.
+        new: list[TimerHandle] = []
         young = self._young
-        self._young = []
+        self._young = new
         self._young_when = NEVER
         self._young_known = True
         for timer in young:
@@ -141,8 +143,10 @@ class Timers:
             self._rise(len(self._heap) - 1)
 
     def _sweep(self) -> None:
+        """Build the heap anew, without the cancelled. Those go last of all: what they held may cancel others."""
+        swept = self._heap
         waiting = []
-        for timer in self._heap:
+        for timer in swept:
             if timer._cancelled:
                 timer._scheduled = False
             else:
