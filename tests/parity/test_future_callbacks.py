@@ -1,6 +1,7 @@
 """Who hears that a future is done, in which order and when."""
 
 import asyncio
+import gc
 
 import pytest
 
@@ -241,3 +242,38 @@ def test_a_callback_must_be_given(loop):
         future.add_done_callback()
     with pytest.raises(TypeError):
         future.add_done_callback(fn=print)
+
+
+class Finishing:
+    """Finishes a future when the collector takes it."""
+
+    def __init__(self, future):
+        self._future = future
+        self._itself = self
+
+    def __del__(self):
+        self._future.set_result(None)
+
+
+@pytest.mark.parametrize("kind", ["rota"])
+@pytest.mark.parametrize("before", [0, 1, 2])
+@pytest.mark.parametrize("allocations", range(8))
+def test_the_collector_may_come_while_a_callback_is_added_and_finish_the_future(loop, before, allocations):
+    """Python 3.11 collects when an object is made, whoever makes it. asyncio forgets the callback there."""
+    future = loop.create_future()
+    heard = []
+    for number in range(before):
+        future.add_done_callback(lambda done, number=number: heard.append((number, done)))
+    thresholds = gc.get_threshold()
+    gc.collect()
+    try:
+        kept = [[] for _ in range(100)]  # so that the next list is not one that is used again
+        Finishing(future)
+        gc.set_threshold(gc.get_count()[0] + allocations)
+        future.add_done_callback(lambda done: heard.append((before, done)))
+    finally:
+        gc.set_threshold(*thresholds)
+    gc.collect()
+    del kept
+    turn(loop)
+    assert heard == [(number, future) for number in range(before + 1)]

@@ -39,6 +39,7 @@ cdef class Future(Runnable):
     @cython.locals(iterator=FutureIterator)
     cdef FutureIterator _iterate(self)
 
+    @cython.locals(others=list)
     cdef _add_waiter(self, Runnable waiter)
 
     cpdef cancel(self, msg=*)

@@ -153,13 +153,18 @@ class Future(Runnable):
         """Make ``waiter`` ready once this future is done."""
         self._check_made()
         if self._status != PENDING:
-            self._ready.push(waiter)
+            # A callback too: what was collected while its handle was made may have had this future finish.
+            self._wake(waiter)
         elif self._others is not None:
             self._others.append(waiter)
         elif self._waiter is None:
             self._waiter = waiter
         else:
-            self._others = [waiter]
+            others = [waiter]  # which may set off a garbage collection (Python 3.11), too
+            if self._status == PENDING and self._others is None:
+                self._others = others
+            else:
+                self._add_waiter(waiter)
 
     # -- for whoever finishes -----------------------------------------------------------------------------------
 
