@@ -282,3 +282,31 @@ def test_a_refusal_leaves_those_before_it_alone(run):
         return reports
 
     assert run(main) == []
+
+
+@pytest.mark.parametrize("accepted", range(3))
+def test_a_coroutine_of_which_the_loop_makes_no_task_is_closed(run, accepted):
+    """The one that was refused, that is: whoever made the others can still await them."""
+
+    async def main(gather):
+        loop = asyncio.get_running_loop()
+        kind = rota.Task if isinstance(loop, rota.Loop) else asyncio.Task
+        made = []
+
+        def factory(loop, coro, **kwargs):
+            if len(made) == accepted:
+                raise RuntimeError("enough")
+            made.append(kind(coro, loop=loop, **kwargs))
+            return made[-1]
+
+        coroutines = [asyncio.sleep(1, number) for number in range(3)]
+        loop.set_task_factory(factory)
+        with pytest.raises(RuntimeError, match=r"^enough$"):
+            gather(*coroutines)
+        loop.set_task_factory(None)
+        with pytest.raises(RuntimeError, match=r"^cannot reuse already awaited coroutine$"):
+            await coroutines[accepted]
+        assert [await task for task in made] == list(range(accepted))
+        return [await coroutine for coroutine in coroutines[accepted + 1 :]]
+
+    assert run(main) == list(range(accepted + 1, 3))

@@ -140,6 +140,7 @@ def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:
     in_already: list[Any] = []
     gathering: Any = None
     loop: Any = None
+    child: Any = None
     try:
         for awaitable in awaitables:
             child = known.get(awaitable)
@@ -162,9 +163,11 @@ def gather(*awaitables: Any, return_exceptions: bool = False) -> Future:
                 if not gathering._await(child):
                     in_already.append(child)
             children.append(child)
-    except BaseException:
+    except BaseException as error:
         if gathering is not None:
             gathering._abandon()
+        if child is None and type(awaitable) is CoroutineType and isinstance(error, RuntimeError):
+            awaitable.close()  # as ensure_future does: the loop made no task of it, and says why
         raise
     # As in asyncio since Python 3.12: what is done needs no turn, and when all are, the gathering is done at once.
     for child in in_already:
