@@ -113,7 +113,7 @@ class Timeout:
                 if isinstance(error, CancelledError):
                     raise TimeoutError from error
                 say_timeout(error)
-                if isinstance(error, BaseExceptionGroup):
+                if isinstance(error, ExceptionGroup):
                     for member in error.exceptions:
                         say_timeout(member)
         elif self._status == ENTERED:
@@ -211,8 +211,8 @@ def timeout(delay: float | None) -> Timeout:
     """
     scope = native.another(UNTOUCHED_TIMEOUT)
     scope._prepare(None)
+    scope._meet(get_running_loop())
     if delay is not None:
-        scope._meet(get_running_loop())
         core = scope._core
         scope._when = scope._loop.time() + delay if core is None else native.later(core._clock.time(), delay)
     return scope

@@ -217,11 +217,10 @@ cdef extern from *:
         if (count > ROTA_WRITE_BUFFERS) count = ROTA_WRITE_BUFFERS;
         for (i = 0; i < count; i++) {
             PyObject *part = PyList_GET_ITEM(buffers, i);
-            parts[i].iov_base = PyBytes_AS_STRING(part);
-            parts[i].iov_len = (size_t)PyBytes_GET_SIZE(part);
+            parts[i].iov_base = PyBytes_AS_STRING(part) + offset;
+            parts[i].iov_len = (size_t)(PyBytes_GET_SIZE(part) - offset);
+            offset = 0; /* of the first only */
         }
-        parts[0].iov_base = (char *)parts[0].iov_base + offset;
-        parts[0].iov_len -= (size_t)offset;
         if (count == 1) {
             size = send(fd, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL);
         } else {
