@@ -4,7 +4,7 @@
 
 The server has a core and a process to itself; a client in C (``echo.c``, built by gcc when first needed) has another. A
 figure is the server's CPU time (user + system, by the scheduler's own count) divided by the echoes that the client
-counted in two seconds. The last column, ``C``, is a server of the same system calls without Python: nobody can be below
+counted in a second. The last column, ``C``, is a server of the same system calls without Python: nobody can be below
 it by much. A case is how the server is written, bytes of a message, and connections:
 
 ============  ==========================================================================================
@@ -26,8 +26,8 @@ from server import Server, in_c, talk
 
 from rota.bench import echo as servers
 
-SECONDS = 2.0
-WARM_UP = 0.3
+SECONDS = 1.0
+WARM_UP = 0.2
 SIZES = {"64 B": 64, "1 KiB": 1024, "16 KiB": 16384, "100 KiB": 102_400, "1 MiB": 1 << 20}
 CASES = [
     f"{kind} {size} x{connections}"
