@@ -77,7 +77,7 @@ SOCKET_WRITE_NOW = 16 * 1024
 
 #: ... or until the first of them has waited this long: a turn with many ready, each computing for a while, would hold
 #: all answers back to its end, and the peers would stand idle and then come all at once.
-WRITE_LONGEST_WAIT = 0.000_05
+WRITE_LONGEST_WAIT = 0.001
 
 #: How many buffers one sendmsg takes: the kernel's own bound is 1024 (UIO_MAXIOV); past 64 the copying dominates.
 WRITE_BUFFERS = 64
