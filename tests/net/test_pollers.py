@@ -172,16 +172,16 @@ def test_a_reader_that_pauses_is_told_when_more_comes(poller, handle):
             assert found(poller) == []
             theirs.send(b"x")
             assert found(poller) == [reader]
-            poller.pause_reader(number, other)  # which is nobody's reader here
+            poller.pause_reader(number, other, False)  # which is nobody's reader here
             assert poller.who_waits(number) == (reader, None)
-            poller.pause_reader(number, reader)
+            poller.pause_reader(number, reader, False)
             assert poller.who_waits(number) == (None, None)
             assert list(poller.waiting()) == []
             assert poller.remove_reader(number) is None
             theirs.send(b"x")
             assert found(poller) == []
             ours.recv(10)
-        poller.pause_reader(number + 1, reader)
+        poller.pause_reader(number + 1, reader, False)
 
 
 def test_a_pause_costs_no_system_call(handle, monkeypatch):
@@ -194,9 +194,44 @@ def test_a_pause_costs_no_system_call(handle, monkeypatch):
             poller.resume_reader(ours.fileno(), reader, ours)
             theirs.send(b"x")
             assert found(poller) == [reader]
-            poller.pause_reader(ours.fileno(), reader)
+            poller.pause_reader(ours.fileno(), reader, False)
             ours.recv(10)
         assert epoll.told == ["register"]
+    poller.close()
+
+
+def test_a_socket_that_was_drained_is_known_until_more_comes(handle):
+    poller, reader = Epoll(), handle()
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as theirs:
+        ours, _ = listener.accept()
+        with ours, ours.dup() as twin:
+            number = ours.fileno()
+            assert not poller.is_drained(number, ours)
+            poller.resume_reader(number, reader, ours)
+            theirs.send(b"x")
+            assert found(poller) == [reader]
+            ours.recv(10)
+            poller.pause_reader(number, reader, False)
+            assert not poller.is_drained(number, ours)
+            poller.resume_reader(number, reader, ours)
+            poller.pause_reader(number, reader, True)
+            assert poller.is_drained(number, ours)
+            assert not poller.is_drained(number, twin)
+            assert not poller.is_drained(number + 1, ours)
+            theirs.send(b"x")
+            assert found(poller) == []
+            assert not poller.is_drained(number, ours)
+            ours.recv(10)
+            poller.resume_reader(number, reader, ours)
+            poller.pause_reader(number, reader, True)
+            assert poller.is_drained(number, ours)
+            poller.add_reader(number, reader)
+            assert not poller.is_drained(number, ours)
+            poller.resume_reader(number, reader, ours)
+            theirs.shutdown(socket.SHUT_WR)
+            assert found(poller) == [reader]
+            poller.pause_reader(number, reader, True)
+            assert not poller.is_drained(number, ours)  # its end is there to be read
     poller.close()
 
 
@@ -207,7 +242,7 @@ def test_what_comes_in_a_pause_does_not_keep_the_loop_awake(handle, monkeypatch)
     ours, theirs = socket.socketpair()
     with ours, theirs:
         poller.resume_reader(ours.fileno(), reader, ours)
-        poller.pause_reader(ours.fileno(), reader)
+        poller.pause_reader(ours.fileno(), reader, False)
         theirs.send(b"x")
         assert found(poller) == []
         # Its set would be readable if there was something to tell.
@@ -224,7 +259,7 @@ def test_another_file_with_the_number_of_one_that_pauses_is_told_to_the_kernel(p
     ours, theirs = socket.socketpair()
     number = ours.fileno()
     poller.resume_reader(number, first, ours)
-    poller.pause_reader(number, first)
+    poller.pause_reader(number, first, False)
     ours.close()
     theirs.close()
     ours, theirs = socket.socketpair()
@@ -245,16 +280,16 @@ def test_a_reader_that_pauses_beside_a_writer_and_after_another_reader(poller, h
         theirs.send(b"x")
         assert found(poller) == [reader, writer]
         assert found(poller) == [reader, writer]
-        poller.pause_reader(number, reader)
+        poller.pause_reader(number, reader, False)
         assert found(poller) == [writer]
         assert poller.resume_reader(number, reader, ours) is None
         assert found(poller) == [reader, writer]
         assert poller.remove_writer(number) is writer
         assert found(poller) == [reader]
-        poller.pause_reader(number, reader)
+        poller.pause_reader(number, reader, False)
         assert found(poller) == []
         poller.resume_reader(number, reader, ours)
-        poller.pause_reader(number, reader)
+        poller.pause_reader(number, reader, False)
         # An ordinary reader is told again and again.
         assert poller.add_reader(number, other) is None
         assert found(poller) == [other]
@@ -271,7 +306,7 @@ def test_one_that_pauses_is_dropped_when_the_epoll_set_is_made_anew(handle, ends
     closed, peer = socket.socketpair()
     with ours, theirs, peer, closed.dup():
         poller.resume_reader(ours.fileno(), paused, ours)
-        poller.pause_reader(ours.fileno(), paused)
+        poller.pause_reader(ours.fileno(), paused, False)
         poller.resume_reader(ends[0], waiting, ours)
         poller.add_reader(closed.fileno(), handle())
         number = closed.fileno()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 import ssl
@@ -28,6 +29,111 @@ def test_recv_waits_for_data_and_sees_the_end(run_real, pair):
         assert await waiting == b"later"
         theirs.close()
         assert await loop.sock_recv(ours, 100) == b""
+
+    run_real(main())
+
+
+@contextlib.contextmanager
+def tcp_pair():
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as theirs:
+        ours, _ = listener.accept()
+        with ours:
+            ours.setblocking(False)
+            yield ours, theirs
+
+
+async def waits_for(sock, send):
+    """What a call gets that waits while ``send()`` is called."""
+    waiting = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(sock, 100))
+    await turns()
+    assert not waiting.done()
+    send()
+    return await waiting
+
+
+def test_a_read_that_drained_the_socket_hides_nothing_that_comes_after(run_real):
+    async def main():
+        loop = asyncio.get_running_loop()
+        with tcp_pair() as (ours, theirs):
+            for _ in range(3):
+                assert await waits_for(ours, lambda: theirs.send(b"ab")) == b"ab"
+                theirs.send(b"cd")  # nobody has waited again yet
+                assert await loop.sock_recv(ours, 100) == b"cd"
+                assert await waits_for(ours, lambda: theirs.send(b"ef")) == b"ef"
+                theirs.send(b"gh")
+                await turns()  # a poll sees it, while nobody waits
+                assert await loop.sock_recv(ours, 1) == b"g"
+                assert ours.recv(100) == b"h"  # past the loop
+                assert await waits_for(ours, lambda: theirs.send(b"ij")) == b"ij"
+                waiting = asyncio.ensure_future(loop.sock_recv(ours, 100))
+                await turns()
+                waiting.cancel()
+                theirs.send(b"kl")
+                await asyncio.wait([waiting])
+                assert await loop.sock_recv(ours, 100) == b"kl"
+
+    run_real(main())
+
+
+def test_the_end_that_comes_with_the_last_bytes_is_seen(run_real):
+    async def main():
+        loop = asyncio.get_running_loop()
+        for end in (lambda theirs: theirs.shutdown(socket.SHUT_WR), lambda theirs: theirs.close()):
+            with tcp_pair() as (ours, theirs):
+
+                def last(theirs=theirs, end=end):
+                    theirs.send(b"last")
+                    end(theirs)
+
+                assert await waits_for(ours, last) == b"last"
+                assert await loop.sock_recv(ours, 100) == b""
+        with tcp_pair() as (ours, theirs):
+            assert await waits_for(ours, lambda: theirs.send(b"x")) == b"x"
+            waiting = asyncio.ensure_future(loop.sock_recv(ours, 100))
+            await turns()
+            ours.shutdown(socket.SHUT_RD)
+            assert await waiting == b""
+
+    run_real(main())
+
+
+def test_what_cuts_a_read_short_hides_nothing_that_is_there(run_real):
+    """Urgent data does it on TCP, descriptors that are sent along on a Unix socket, and each datagram."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+
+        async def all_of(ours, send, size):
+            found = await waits_for(ours, send)
+            while len(found) < size:
+                found += await loop.sock_recv(ours, 100)
+            return found
+
+        with tcp_pair() as (ours, theirs):
+
+            def urgently():
+                theirs.send(b"ab")
+                theirs.send(b"!", socket.MSG_OOB)
+                theirs.send(b"cd")
+
+            for _ in range(3):
+                assert await all_of(ours, urgently, 4) == b"abcd"
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+
+            def with_descriptor():
+                theirs.send(b"ab")
+                socket.send_fds(theirs, [b"cd"], [theirs.fileno()])
+                theirs.send(b"ef")
+
+            for _ in range(3):
+                assert await all_of(ours, with_descriptor, 6) == b"abcdef"
+        ours, theirs = socket.socketpair(type=socket.SOCK_DGRAM)
+        with ours, theirs:
+            ours.setblocking(False)
+            for _ in range(3):
+                assert await all_of(ours, lambda: [theirs.send(b"ab"), theirs.send(b"cd")], 4) == b"abcd"
 
     run_real(main())
 

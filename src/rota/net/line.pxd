@@ -1,13 +1,14 @@
 cimport cython
 
 from . cimport syscalls
+from ..core cimport native
 from ..core.future cimport Future, new_future
 from ..core.runnable cimport Runnable
 from ..core.turn cimport LoopCore
 
 cdef int FINISHED
 cdef int PENDING
-cdef object Socket, replace
+cdef object Socket, UNTOUCHED, replace
 cdef tuple WOULD_BLOCK
 
 
@@ -21,6 +22,9 @@ cdef class Lines:
     @cython.locals(first=dict, turn=Turn)
     cpdef end_stale(self, fd)
 
+    @cython.locals(fd=object, turn=Turn)
+    cpdef Turn turn(self, LoopCore loop, sock, int side)
+
     @cython.locals(fd=object)
     cpdef recv(self, LoopCore loop, sock, Py_ssize_t size)
 
@@ -29,7 +33,8 @@ cdef class Lines:
 
 
 cdef class Turn(Runnable):
-    cdef int _fd
+    cdef bint _drained
+    cdef object _fd
     cdef dict _first
     cdef Future _future
     cdef LoopCore _loop
@@ -45,6 +50,7 @@ cdef class Turn(Runnable):
 
     cpdef Future usable(self)
 
+    @cython.locals(data=bytes)
     cpdef recv(self, Py_ssize_t size)
 
     cdef _watch(self)

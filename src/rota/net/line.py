@@ -13,6 +13,7 @@ import errno
 import socket
 from typing import TYPE_CHECKING, Any
 
+from ..core import native
 from ..core.future import Future, new_future
 from ..core.runnable import Runnable
 from ..core.states import FINISHED, PENDING
@@ -60,6 +61,27 @@ class Lines:
                     turn.fail(OSError(errno.EBADF, "the socket was closed while a call waited for it"))
                     turn = turn._next
 
+    def turn(self, loop: Any, sock: Any, side: int) -> Turn:
+        """A place in the line for one side of ``sock``. Raises RuntimeError for the socket of a transport."""
+        fd: int = sock.fileno()
+        if fd in self._transports:
+            loop._check_free(fd)
+        if fd in self._reading or fd in self._writing:
+            self.end_stale(fd)
+        turn: Turn = native.another(UNTOUCHED)
+        turn.sock = sock
+        turn._loop = loop
+        turn._fd = fd
+        turn._side = side
+        turn._drained = False
+        turn._future = None
+        turn._next = None
+        turn._first = self.first(side)
+        turn._is_task = False
+        turn._queued = False
+        turn._join()
+        return turn
+
     def recv(self, loop: Any, sock: Any, size: int) -> bytes | None:
         """What ``sock.recv(size)`` gives, or None if it would block or others wait. ``loop`` checks the socket."""
         if type(sock) is not Socket or loop._debug or size < 0:
@@ -67,7 +89,7 @@ class Lines:
         fd = sock.fileno()
         if fd in self._transports:
             loop._check_free(fd)
-        if fd in self._reading:
+        if fd in self._reading or loop._poller.is_drained(fd, sock):
             return None
         return syscalls.recv_some(sock, fd, size)
 
@@ -93,24 +115,26 @@ class Lines:
 
 
 class Turn(Runnable):
-    """A call's place in the line for one side of ``sock``. Raises RuntimeError for the socket of a transport."""
+    """A call's place in the line for one side of ``sock``. Made by :meth:`Lines.turn`.
 
-    __slots__ = ("_fd", "_first", "_future", "_loop", "_next", "_side", "sock")
+    ============  ================================================================
+    ``_drained``  the last read brought less than was asked for
+    ``_future``   of who waits, or None
+    ``_next``     whose turn it is after this, or None
+    ``_first``    those who are first on their sockets' side, by file descriptor
+    ============  ================================================================
+    """
 
-    def __init__(self, loop: Any, sock: Any, side: int) -> None:
-        fd = sock.fileno()
-        loop._check_free(fd)
-        loop._lines.end_stale(fd)
-        self.sock = sock
-        self._loop: LoopCore = loop
-        self._fd = fd
-        self._side = side
-        self._future: Future | None = None  # of who waits
-        self._next: Turn | None = None  # whose turn it is after this
-        self._first: dict[int, Turn] = loop._lines.first(side)
-        self._is_task = False
-        self._queued = False
-        self._join()
+    __slots__ = ("_drained", "_fd", "_first", "_future", "_loop", "_next", "_side", "sock")
+
+    _drained: bool
+    _fd: int
+    _first: dict[int, Turn]
+    _future: Future | None
+    _loop: LoopCore
+    _next: Turn | None
+    _side: int
+    sock: Any
 
     def _join(self) -> None:
         """Stand behind all who wait."""
@@ -135,7 +159,9 @@ class Turn(Runnable):
         """What ``sock.recv(size)`` gives, or None if it would block."""
         if type(self.sock) is not Socket or size < 0:
             return recv_or_none(self.sock, size)
-        return syscalls.recv_some(self.sock, self.sock.fileno(), size)
+        data = syscalls.recv_some(self.sock, self.sock.fileno(), size)
+        self._drained = data is not None and 0 < len(data) < size
+        return data
 
     def _run(self) -> None:
         """The socket can be used."""
@@ -168,7 +194,7 @@ class Turn(Runnable):
         """Leave nothing with the poller: it would tell at every turn of a socket that can be used and isn't."""
         poller = self._loop._poller
         if not self._side:
-            poller.pause_reader(self._fd, self)
+            poller.pause_reader(self._fd, self, self._drained)
         elif poller.who_waits(self._fd)[1] is self:  # and nobody else has taken over meanwhile
             poller.remove_writer(self._fd)
 
@@ -199,6 +225,9 @@ class Turn(Runnable):
                 self._watch()
         else:
             self._run()
+
+
+UNTOUCHED = native.untouched(Turn)
 
 
 def recv_or_none(sock: Any, size: int) -> bytes | None:

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from .. import limits
-from .line import WRITE, Turn
+from .line import WRITE
 from .sock import SocketCalls
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Sendfile(SocketCalls):
             check_mode(file)
             raise ValueError("only SOCK_STREAM type sockets are supported")
         check_part(file, offset, count)
-        turn = Turn(self, sock, WRITE)
+        turn = self._lines.turn(self, sock, WRITE)
         try:
             if not alone:
                 await turn.usable()

@@ -18,7 +18,7 @@ from typing import Any
 from .. import limits
 from .descriptors import Descriptors
 from .dns import Names
-from .line import READ, WRITE, Lines, Turn
+from .line import READ, WRITE, Lines
 from .tls import check_plain
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
@@ -43,7 +43,7 @@ class SocketCalls(Descriptors, Names):
         """At most ``n`` bytes; empty at the end of the stream."""
         data = self._lines.recv(self, sock, n)
         if data is None:
-            turn = Turn(self, sock, READ)
+            turn = self._lines.turn(self, sock, READ)
             try:
                 while data is None:
                     await turn.usable()
@@ -88,7 +88,7 @@ class SocketCalls(Descriptors, Names):
         rest = self._lines.send(self, sock, data)
         if rest is None:
             return
-        turn = Turn(self, sock, WRITE)
+        turn = self._lines.turn(self, sock, WRITE)
         try:
             while rest:
                 await turn.usable()
@@ -118,7 +118,7 @@ class SocketCalls(Descriptors, Names):
             alone = sock.fileno() not in self._lines.first(WRITE)
         if alone and begin_connect(sock, address):
             return
-        turn = Turn(self, sock, WRITE)
+        turn = self._lines.turn(self, sock, WRITE)
         try:
             if not alone:
                 await turn.usable()
@@ -146,7 +146,7 @@ class SocketCalls(Descriptors, Names):
 
     async def _call_in_turn(self, sock: socket.socket, side: int, method: str, *args: Any) -> Any:
         """``sock.method(*args)``, which would block, once it does not and those who came before are done."""
-        turn = Turn(self, sock, side)
+        turn = self._lines.turn(self, sock, side)
         try:
             await turn.usable()
             while True:

@@ -9,8 +9,12 @@ A poller provides:
 ``resume_reader(fd, runnable, file)``
     ``add_reader`` for somebody who has just found nothing to read: ``runnable`` is ready when more comes. Costs no
     system call if it was paused and ``file``, whose ``fileno()`` is ``fd``, is the same object as then.
-``pause_reader(fd, runnable)``
-    no more for ``runnable``, if it is the reader of ``fd``; what comes meanwhile is told to nobody.
+``pause_reader(fd, runnable, drained)``
+    no more for ``runnable``, if it is the reader of ``fd``; what comes meanwhile is told to nobody. ``drained`` says
+    that it has just read less than it asked for.
+``is_drained(fd, file)``
+    True if ``file``, whose ``fileno()`` is ``fd``, was drained at the last pause and has had nothing to read since: to
+    try it would cost a system call for nothing. False where nobody knows.
 ``poll(timeout, ready)``
     sleep until an event, a signal or ``timeout`` seconds (negative: no bound; 0: no sleep), and push each runnable
     whose file descriptor can be used to ``ready``, once. May return early with nothing. Returns how many seconds it
@@ -57,7 +61,9 @@ class Poller(Protocol):
 
     def resume_reader(self, fd: int, runnable: Runnable, file: Any, /) -> Runnable | None: ...
 
-    def pause_reader(self, fd: int, runnable: Runnable, /) -> None: ...
+    def pause_reader(self, fd: int, runnable: Runnable, drained: bool, /) -> None: ...
+
+    def is_drained(self, fd: int, file: Any, /) -> bool: ...
 
     def poll(self, timeout: float, ready: Ready, /) -> float | None: ...
 

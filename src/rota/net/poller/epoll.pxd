@@ -33,7 +33,10 @@ cdef class Epoll:
     cpdef Runnable resume_reader(self, int fd, Runnable runnable, file)
 
     @cython.locals(watch=Watch)
-    cpdef pause_reader(self, int fd, Runnable runnable)
+    cpdef pause_reader(self, int fd, Runnable runnable, bint drained)
+
+    @cython.locals(watch=Watch)
+    cpdef bint is_drained(self, int fd, file) except -1
 
     cpdef poll(self, double timeout, Ready ready)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import select
+import socket
 import weakref
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,9 @@ from .watches import Watch, Watches
 
 READ = select.EPOLLIN
 WRITE = select.EPOLLOUT
-READ_ONCE = select.EPOLLIN | select.EPOLLET
+#: Of each arrival once. The end of the stream may come with the last data, and urgent data cut a read short: the kernel
+#: says both beside.
+READ_ONCE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLPRI | select.EPOLLET
 
 #: What the kernel says of a file descriptor that was closed, and perhaps opened again as a file that needs no wait.
 CLOSED = (errno.EBADF, errno.EPERM)
@@ -79,19 +82,32 @@ class Epoll:
             self._ask(fd, watch, READ)
         elif watch.mask != READ_ONCE or watch.file is None or watch.file() is not file:
             # Another file had this number, or another reader. The kernel may know either.
+            watch.drained = False
+            watch.ending = not is_tcp(file)
             self._ask(fd, watch, READ_ONCE)
             watch.file = weakref.ref(file)
         watch.reader = runnable
         return previous
 
-    def pause_reader(self, fd: int, runnable: Runnable) -> None:
+    def pause_reader(self, fd: int, runnable: Runnable, drained: bool) -> None:
         watch = self._watches.find(fd)
         if watch is None or watch.reader is not runnable:
             return
         if watch.mask == READ_ONCE:
             watch.reader = None
+            watch.drained = drained and not watch.ending
         else:
             self.remove_reader(fd)
+
+    def is_drained(self, fd: int, file: Any) -> bool:
+        watch = self._watches.find(fd)
+        return (
+            watch is not None
+            and watch.drained
+            and watch.mask == READ_ONCE
+            and watch.file is not None
+            and watch.file() is file
+        )
 
     def poll(self, timeout: float, ready: Ready) -> float | None:
         if syscalls.wait(self._epoll, self._fd, self._watches, timeout, ready):
@@ -174,3 +190,13 @@ class Epoll:
                 self._epoll.unregister(fd)
         except OSError:
             pass
+
+
+def is_tcp(file: Any) -> bool:
+    """Is this a socket of TCP? Of others, a read may bring less than was asked for though more is there."""
+    return (
+        isinstance(file, socket.socket)
+        and file.family in (socket.AF_INET, socket.AF_INET6)
+        and file.type == socket.SOCK_STREAM
+        and file.proto in (0, socket.IPPROTO_TCP)
+    )

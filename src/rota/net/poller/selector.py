@@ -35,9 +35,12 @@ class Selector:
     def resume_reader(self, fd: int, runnable: Runnable, file: Any) -> Runnable | None:
         return self._add(fd, READ, runnable)
 
-    def pause_reader(self, fd: int, runnable: Runnable) -> None:
+    def pause_reader(self, fd: int, runnable: Runnable, drained: bool) -> None:
         if self.who_waits(fd)[0] is runnable:
             self._remove(fd, READ)
+
+    def is_drained(self, fd: int, file: Any) -> bool:
+        return False
 
     def poll(self, timeout: float, ready: Ready) -> None:
         for key, events in self._selector.select(None if timeout < 0 else timeout):

@@ -9,6 +9,8 @@ cdef int ABSENT
 
 
 cdef class Watch:
+    cdef bint drained
+    cdef bint ending
     cdef object file
     cdef Py_ssize_t mask
     cdef readonly Runnable reader

@@ -26,13 +26,17 @@ if hasattr(select, "epoll") and (select.EPOLLIN, select.EPOLLOUT) != (READ, WRIT
 class Watch:
     """Who waits for one file descriptor, and what the kernel was last asked for.
 
-    ``file`` refers weakly to the object that is read with pauses, if the kernel was asked so for that.
+    ``file`` refers weakly to the object that is read with pauses, if the kernel was asked so for that; ``drained`` is
+    whether it has nothing to read, as long as the kernel tells of nothing else, and ``ending`` that it may have its end
+    to read, of which the kernel tells but once.
     """
 
-    __slots__ = ("file", "mask", "reader", "writer")
+    __slots__ = ("drained", "ending", "file", "mask", "reader", "writer")
 
     def __init__(self) -> None:
         self.file: Callable[[], Any] | None = None
+        self.drained = False
+        self.ending = False
         self.reader: Runnable | None = None
         self.writer: Runnable | None = None
         self.mask = ABSENT
@@ -100,6 +104,9 @@ class Watches:
         if watch is None:
             return False
         if events & ~WRITE:
+            watch.drained = False
+            if events & ~(READ | WRITE):
+                watch.ending = True
             runnable = watch.reader
             if runnable is not None and not runnable._queued:
                 ready.push(runnable)
