@@ -180,7 +180,7 @@ cdef extern from *:
 
     /* The few types of this module whose objects come and go all the time: an untouched object of each, and up to
        ROTA_KEPT that are free to be used again. */
-    #define ROTA_KEPT 256
+    #define ROTA_KEPT 1024
     #if defined(Py_GIL_DISABLED) || defined(__SANITIZE_ADDRESS__) || PY_VERSION_HEX >= 0x030F0000
     #define ROTA_REUSE 0
     #else

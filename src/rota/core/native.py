@@ -130,7 +130,7 @@ def stop_iteration(value: object) -> NoReturn:
 
 def untouched(kind: type[Kind]) -> type[Kind]:
     """What others of ``kind``, a class of the calling module, are made from: compiled, an object of it that nobody else
-    sees, and the memory of up to 256 that have gone is kept to be used again; two classes a module.
+    sees, and the memory of up to 1,024 that have gone is kept to be used again; two classes a module.
     """
     return kind
 
