@@ -22,11 +22,14 @@ cdef class Lines:
     @cython.locals(first=dict, turn=Turn)
     cpdef end_stale(self, fd)
 
-    @cython.locals(fd=object, turn=Turn)
+    @cython.locals(fd=object)
     cpdef Turn turn(self, LoopCore loop, sock, int side)
 
-    @cython.locals(fd=object)
+    @cython.locals(fd=object, data=bytes)
     cpdef recv(self, LoopCore loop, sock, Py_ssize_t size)
+
+    @cython.locals(turn=Turn, before=Turn)
+    cdef Turn _join(self, LoopCore loop, sock, fd, int side)
 
     @cython.locals(fd=object, sent=Py_ssize_t)
     cpdef send(self, LoopCore loop, sock, data)
@@ -41,9 +44,6 @@ cdef class Turn(Runnable):
     cdef Turn _next
     cdef int _side
     cdef readonly object sock
-
-    @cython.locals(before=Turn)
-    cdef _join(self)
 
     @cython.locals(future=Future)
     cdef _run(self)

@@ -63,9 +63,29 @@ class Lines:
 
     def turn(self, loop: Any, sock: Any, side: int) -> Turn:
         """A place in the line for one side of ``sock``. Raises RuntimeError for the socket of a transport."""
-        fd: int = sock.fileno()
+        fd = sock.fileno()
         if fd in self._transports:
             loop._check_free(fd)
+        return self._join(loop, sock, fd, side)
+
+    def recv(self, loop: Any, sock: Any, size: int) -> bytes | Turn:
+        """What ``sock.recv(size)`` gives, or a place in the line if it would block or others wait. ``loop`` checks the
+        socket.
+        """
+        if type(sock) is not Socket or loop._debug or size < 0:
+            data = recv_or_none(sock, size) if loop._may_try(sock, READ) else None
+            return self.turn(loop, sock, READ) if data is None else data
+        fd = sock.fileno()
+        if fd in self._transports:
+            loop._check_free(fd)
+        if fd not in self._reading and not loop._poller.is_drained(fd, sock):
+            data = syscalls.recv_some(sock, fd, size)
+            if data is not None:
+                return data
+        return self._join(loop, sock, fd, READ)
+
+    def _join(self, loop: LoopCore, sock: Any, fd: int, side: int) -> Turn:
+        """A place behind all who wait for that side of ``sock``, whose ``fileno()`` is ``fd``."""
         if fd in self._reading or fd in self._writing:
             self.end_stale(fd)
         turn: Turn = native.another(UNTOUCHED)
@@ -76,22 +96,17 @@ class Lines:
         turn._drained = False
         turn._future = None
         turn._next = None
-        turn._first = self.first(side)
+        turn._first = self._writing if side else self._reading
         turn._is_task = False
         turn._queued = False
-        turn._join()
+        before = turn._first.get(fd)
+        if before is None:
+            turn._first[fd] = turn
+        else:
+            while before._next is not None:
+                before = before._next
+            before._next = turn
         return turn
-
-    def recv(self, loop: Any, sock: Any, size: int) -> bytes | None:
-        """What ``sock.recv(size)`` gives, or None if it would block or others wait. ``loop`` checks the socket."""
-        if type(sock) is not Socket or loop._debug or size < 0:
-            return recv_or_none(sock, size) if loop._may_try(sock, READ) else None
-        fd = sock.fileno()
-        if fd in self._transports:
-            loop._check_free(fd)
-        if fd in self._reading or loop._poller.is_drained(fd, sock):
-            return None
-        return syscalls.recv_some(sock, fd, size)
 
     def send(self, loop: Any, sock: Any, data: Any) -> Any:
         """Send ``data``: None when all has left, otherwise a view of the rest. ``loop`` checks the socket."""
@@ -115,7 +130,7 @@ class Lines:
 
 
 class Turn(Runnable):
-    """A call's place in the line for one side of ``sock``. Made by :meth:`Lines.turn`.
+    """A call's place in the line for one side of ``sock``. Made by :class:`Lines`.
 
     ============  ================================================================
     ``_drained``  the last read brought less than was asked for
@@ -135,16 +150,6 @@ class Turn(Runnable):
     _next: Turn | None
     _side: int
     sock: Any
-
-    def _join(self) -> None:
-        """Stand behind all who wait."""
-        before = self._first.get(self._fd)
-        if before is None:
-            self._first[self._fd] = self
-        else:
-            while before._next is not None:
-                before = before._next
-            before._next = self
 
     def usable(self) -> Future:
         """A future that is done when those who came before are, and then the socket may be read or written. Only for a

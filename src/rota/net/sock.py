@@ -18,7 +18,7 @@ from typing import Any
 from .. import limits
 from .descriptors import Descriptors
 from .dns import Names
-from .line import READ, WRITE, Lines
+from .line import READ, WRITE, Lines, Turn
 from .tls import check_plain
 
 WOULD_BLOCK = (BlockingIOError, InterruptedError)
@@ -41,16 +41,17 @@ class SocketCalls(Descriptors, Names):
 
     async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
         """At most ``n`` bytes; empty at the end of the stream."""
-        data = self._lines.recv(self, sock, n)
-        if data is None:
-            turn = self._lines.turn(self, sock, READ)
-            try:
-                while data is None:
-                    await turn.usable()
-                    data = turn.recv(n)
-            finally:
-                turn.end()
-        return data
+        found = self._lines.recv(self, sock, n)
+        if not isinstance(found, Turn):
+            return found
+        try:
+            while True:
+                await found.usable()
+                data = found.recv(n)
+                if data is not None:
+                    return data
+        finally:
+            found.end()
 
     async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
         """Read into ``buf``; how many bytes."""
