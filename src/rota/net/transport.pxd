@@ -23,7 +23,7 @@ cdef class SocketTransport(Watched):
     cdef bint _receiving
     cdef object _room
     cdef bint _sending_file
-    cdef object _server
+    cdef readonly object _server
 
     @cython.locals(data=bytes, given=bint)
     cdef _run(self)

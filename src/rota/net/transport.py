@@ -97,7 +97,7 @@ class SocketTransport(Watched):
         self._peer = name_of_peer(sock) if peer is None else peer
         self.set_protocol(protocol)
         if server is not None:
-            server._attach(self)
+            server._attach()
         loop._take_descriptor(self._fd, self)  # type: ignore[attr-defined]
         self._open(waiter)
 
@@ -483,7 +483,7 @@ class SocketTransport(Watched):
             self._look_at(sock)
         Endpoint._release(self)
         if server is not None:
-            server._detach(self)
+            server._detach()
         if sock is not None:
             self._loop._free_descriptor(fd, self)  # type: ignore[attr-defined]
             sock.close()
