@@ -20,7 +20,8 @@ class Descriptors(LoopCore):
     """
 
     def __init__(self, *args: Any) -> None:
-        self._transports: dict[int, weakref.ref[Any]] = {}
+        #: By number: a dictionary would take 80 bytes more for each connection.
+        self._transports: list[weakref.ref[Any] | None] = []
         #: The objects that were given in place of numbers: closed, they don't know theirs any more.
         self._objects: dict[int, Any] = {}
         super().__init__(*args)
@@ -89,7 +90,9 @@ class Descriptors(LoopCore):
     def _take_descriptor(self, fd: int, transport: Any) -> None:
         """``fd`` belongs to ``transport`` from now on."""
         self._begin_anew(fd)
-        self._transports[fd] = weakref.ref(transport)
+        if isinstance(fd, int):  # which that of a mocked socket may not be
+            self._transports.extend([None] * (fd + 1 - len(self._transports)))
+            self._transports[fd] = weakref.ref(transport)
 
     def _begin_anew(self, fd: int) -> None:
         """``fd`` is a file just opened. A transport that has it, or whoever waits for it, had another, which was closed
@@ -98,21 +101,22 @@ class Descriptors(LoopCore):
         former = self._owner(fd)
         if former is not None:
             disown(former)
-        if isinstance(fd, int):  # which that of a mocked socket may not be
+        if isinstance(fd, int):
             replace(self._poller.remove_reader(fd))
             replace(self._poller.remove_writer(fd))
             self._objects.pop(fd, None)
 
     def _free_descriptor(self, fd: int, transport: Any) -> None:
         """... and no longer."""
-        owner = self._transports.get(fd)
         # By now the number may be another's; and of a transport that is being collected, only the number is left.
-        if owner is not None and owner() in (None, transport):
-            del self._transports[fd]
+        if isinstance(fd, int) and 0 <= fd < len(self._transports) and self._owner(fd) in (None, transport):
+            self._transports[fd] = None
 
     def _owner(self, fd: int) -> Any:
         """The transport that ``fd`` belongs to, or None."""
-        owner = self._transports.get(fd)
+        if not (isinstance(fd, int) and 0 <= fd < len(self._transports)):
+            return None
+        owner = self._transports[fd]
         return None if owner is None else owner()
 
     def _check_free(self, fd: int) -> None:

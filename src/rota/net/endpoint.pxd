@@ -9,19 +9,20 @@ cdef int WRITES_AFTER_LOSS
 
 
 cdef class Endpoint(Runnable):
-    cdef dict __dict__
+    # What is small stands together: in between, each takes a word.
     cdef bint _buffered
     cdef readonly bint _closing
+    cdef bint _leaving
+    cdef int _lost
+    cdef readonly bint _protocol_paused
+    cdef dict __dict__
     cdef readonly object _context
     cdef readonly dict _extra
     cdef Flusher _flusher
     cdef Py_ssize_t _high_water
-    cdef bint _leaving
     cdef readonly LoopCore _loop
-    cdef int _lost
     cdef Py_ssize_t _low_water
     cdef readonly object _protocol
-    cdef readonly bint _protocol_paused
     cdef Py_ssize_t _size
 
     cdef _note_socket(self, sock)

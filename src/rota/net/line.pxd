@@ -14,7 +14,7 @@ cdef tuple WOULD_BLOCK
 
 cdef class Lines:
     cdef dict _reading
-    cdef dict _transports
+    cdef list _transports
     cdef dict _writing
 
     cpdef dict first(self, int side)
@@ -27,6 +27,8 @@ cdef class Lines:
 
     @cython.locals(fd=object, data=bytes)
     cpdef recv(self, LoopCore loop, sock, Py_ssize_t size)
+
+    cdef bint _is_owned(self, Py_ssize_t number) except -1
 
     @cython.locals(turn=Turn, before=Turn)
     cdef Turn _join(self, LoopCore loop, sock, fd, int side)

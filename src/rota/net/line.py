@@ -36,7 +36,7 @@ class Lines:
 
     __slots__ = ("_reading", "_transports", "_writing")
 
-    def __init__(self, transports: dict[int, Any]) -> None:
+    def __init__(self, transports: list[Any]) -> None:
         """``transports`` are those of the loop, by file descriptor: their sockets are not for these calls."""
         self._transports = transports
         self._reading: dict[int, Turn] = {}
@@ -64,7 +64,7 @@ class Lines:
     def turn(self, loop: Any, sock: Any, side: int) -> Turn:
         """A place in the line for one side of ``sock``. Raises RuntimeError for the socket of a transport."""
         fd = sock.fileno()
-        if fd in self._transports:
+        if self._is_owned(fd):
             loop._check_free(fd)
         return self._join(loop, sock, fd, side)
 
@@ -76,13 +76,17 @@ class Lines:
             data = recv_or_none(sock, size) if loop._may_try(sock, READ) else None
             return self.turn(loop, sock, READ) if data is None else data
         fd = sock.fileno()
-        if fd in self._transports:
+        if self._is_owned(fd):
             loop._check_free(fd)
         if fd not in self._reading and not loop._poller.is_drained(fd, sock):
             data = syscalls.recv_some(sock, fd, size)
             if data is not None:
                 return data
         return self._join(loop, sock, fd, READ)
+
+    def _is_owned(self, number: int) -> bool:
+        """Does the file descriptor belong to a transport?"""
+        return 0 <= number < len(self._transports) and self._transports[number] is not None
 
     def _join(self, loop: LoopCore, sock: Any, fd: int, side: int) -> Turn:
         """A place behind all who wait for that side of ``sock``, whose ``fileno()`` is ``fd``."""
@@ -119,7 +123,7 @@ class Lines:
                     pass
         else:
             fd = sock.fileno()
-            if fd in self._transports:
+            if self._is_owned(fd):
                 loop._check_free(fd)
             if fd not in self._writing:
                 sent = max(syscalls.send_one(sock, fd, data), 0)

@@ -159,7 +159,7 @@ class Server(asyncio.AbstractServer):
         """The transports of the connections that it has. The loop knows all there are: a set here would take 145 bytes
         more for each.
         """
-        transports = [owner() for owner in list(self._loop._transports.values())]
+        transports = [owner() for owner in self._loop._transports.copy() if owner is not None]
         return [transport for transport in transports if getattr(transport, "_server", None) is self]
 
     def _attach(self) -> None:

@@ -11,18 +11,19 @@ cdef Py_ssize_t WRITE_BUFFERS
 
 
 cdef class SocketTransport(Watched):
+    # What is small stands together: in between, each takes a word.
     cdef bint _ended
     cdef bint _eof
     cdef bint _large
+    cdef bint _paused
+    cdef bint _receiving
+    cdef bint _sending_file
     cdef Layer _layer
     cdef Py_ssize_t _offset
     cdef bytes _only
     cdef list _out
-    cdef bint _paused
     cdef object _peer
-    cdef bint _receiving
     cdef object _room
-    cdef bint _sending_file
     cdef readonly object _server
 
     @cython.locals(data=bytes, given=bint)

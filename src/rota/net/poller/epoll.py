@@ -45,6 +45,7 @@ class Epoll:
         previous = watch.reader
         self._ask(fd, watch, READ)
         watch.reader = runnable
+        self._watches.pack(fd, watch)
         return previous
 
     def add_writer(self, fd: int, runnable: Runnable) -> Runnable | None:
@@ -70,6 +71,7 @@ class Epoll:
         previous = watch.writer
         watch.writer = None
         self._withdraw(fd, watch)
+        self._watches.pack(fd, watch)
         return previous
 
     def resume_reader(self, fd: int, runnable: Runnable, file: Any) -> Runnable | None:
@@ -116,7 +118,10 @@ class Epoll:
 
     def who_waits(self, fd: int) -> tuple[Runnable | None, Runnable | None]:
         watch = self._watches.find(fd)
-        return (None, None) if watch is None else (watch.reader, watch.writer)
+        if watch is None:
+            return (None, None)
+        self._watches.pack(fd, watch)
+        return (watch.reader, watch.writer)
 
     def waiting(self) -> Iterator[tuple[int, Runnable | None, Runnable | None]]:
         return iter(self._watches)

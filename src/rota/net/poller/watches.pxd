@@ -22,7 +22,10 @@ cdef class Watch:
 cdef class Watches:
     cdef list _rows
 
+    @cython.locals(watch=Watch)
     cdef Watch find(self, int fd)
+
+    cdef pack(self, int fd, Watch watch)
 
     @cython.locals(watch=Watch)
     cdef Watch make(self, int fd)
@@ -34,5 +37,5 @@ cdef class Watches:
 
     cdef clear(self)
 
-    @cython.locals(watch=Watch, runnable=Runnable)
+    @cython.locals(watch=Watch, reader=Runnable, runnable=Runnable)
     cdef bint fired(self, int fd, int events, Ready ready) except -1

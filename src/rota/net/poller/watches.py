@@ -47,24 +47,46 @@ class Watch:
 
 
 class Watches:
-    """The table."""
+    """The table. A row is a :class:`Watch`, or the reader alone where there is nothing else to say: an idle connection
+    takes 96 bytes less.
+    """
 
     __slots__ = ("_rows",)
 
     def __init__(self) -> None:
-        self._rows: list[Watch | None] = []
+        self._rows: list[Watch | Runnable | None] = []
 
     def __iter__(self) -> Iterator[tuple[int, Runnable | None, Runnable | None]]:
         """``(fd, reader, writer)`` of all that wait."""
-        found = []
-        for fd, watch in enumerate(self._rows):
-            if watch is not None and (watch.reader is not None or watch.writer is not None):
+        found: list[tuple[int, Runnable | None, Runnable | None]] = []
+        for fd, row in enumerate(self._rows):
+            if row is None:
+                continue
+            if type(row) is not Watch:
+                found.append((fd, row, None))  # type: ignore[arg-type]
+                continue
+            watch = row
+            if watch.reader is not None or watch.writer is not None:
                 found.append((fd, watch.reader, watch.writer))
         return iter(found)
 
     def find(self, fd: int) -> Watch | None:
-        """Who waits for ``fd``, or None."""
-        return self._rows[fd] if 0 <= fd < len(self._rows) else None
+        """Who waits for ``fd``, or None. What is found may be changed, and then given to :meth:`pack`."""
+        if fd < 0 or fd >= len(self._rows):
+            return None
+        row = self._rows[fd]
+        if row is None or type(row) is Watch:
+            return row
+        watch = Watch()
+        watch.reader = row  # type: ignore[assignment]
+        watch.mask = READ
+        self._rows[fd] = watch
+        return watch
+
+    def pack(self, fd: int, watch: Watch) -> None:
+        """``watch``, which was found for ``fd``, is as it will be for a while."""
+        if watch.mask == READ and watch.reader is not None and watch.writer is None:
+            self._rows[fd] = watch.reader
 
     def make(self, fd: int) -> Watch:
         """Who waits for ``fd``, made if nobody did. Raises ValueError or OSError for what is no file descriptor."""
@@ -74,7 +96,7 @@ class Watches:
             os.fstat(fd)  # a wild number would make a table of its size
         while fd >= len(self._rows):
             self._rows.append(None)
-        watch = self._rows[fd]
+        watch = self.find(fd)
         if watch is None:
             watch = self._rows[fd] = Watch()
         return watch
@@ -85,12 +107,15 @@ class Watches:
 
     def level(self) -> None:
         """The kernel was asked anew, for those who wait and nobody else, and to tell them again and again."""
-        for fd, watch in enumerate(self._rows):
-            if watch is None:
+        for fd, row in enumerate(self._rows):
+            if row is None or type(row) is not Watch:
                 continue
+            watch = row
             watch.mask = watch.wanted()
             if not watch.mask:
                 self._rows[fd] = None
+            else:
+                self.pack(fd, watch)
 
     def clear(self) -> None:
         self._rows = []
@@ -100,9 +125,17 @@ class Watches:
 
         What is neither reading nor writing, an error or a hang-up, is for both.
         """
-        watch = self.find(fd)
-        if watch is None:
+        if fd < 0 or fd >= len(self._rows):
             return False
+        row = self._rows[fd]
+        if row is None:
+            return False
+        if type(row) is not Watch:
+            reader: Runnable = row  # type: ignore[assignment]
+            if events & ~WRITE and not reader._queued:
+                ready.push(reader)
+            return True
+        watch = row
         if events & ~WRITE:
             watch.drained = False
             if events & ~(READ | WRITE):
