@@ -29,7 +29,7 @@ import peers
 from server import Server, in_c, talk
 
 SIZE = 1024
-SHORT, LONG = 0.2, 1.5  # seconds of conversation
+SHORT, LONG = 0.1, 0.6  # seconds of conversation
 KINDS = ["protocol", "streams", "sock", "udp"]
 CASES = [f"{kind} x{connections}" for kind in KINDS for connections in (1, 10, 200)]
 CASES += ["two writes x1", "two writes x200"]

@@ -2,8 +2,8 @@
 
     python benchmarks/web.py [--rounds 5] [--only CASE] [--peer LOOP] [--markdown]
 
-A server has a core and a process to itself, and ``wrk`` asks on another, over 100 connections that are kept, for two
-seconds: a figure is the server's CPU time (user + system) divided by the requests that ``wrk`` counted. The client is
+A server has a core and a process to itself, and ``wrk`` asks on another, over 100 connections that are kept, for a
+second: a figure is the server's CPU time (user + system) divided by the requests that ``wrk`` counted. The client is
 measured the same way while a server in C (``echo.c``) answers it. The last column, ``C``, is that server asked by
 ``wrk``: nobody can be below it by much. Each answer is 13 bytes of text.
 
@@ -30,7 +30,7 @@ from typing import Any
 import peers
 from server import CLIENTS_CORE, SERVERS_CORE, Server, in_c
 
-SECONDS = 2
+SECONDS = 1
 CONNECTIONS = 100
 CLIENT = "aiohttp client"
 CASES = ["aiohttp", "uvicorn", "asyncio streams", "own streams", CLIENT]
