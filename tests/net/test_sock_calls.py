@@ -543,3 +543,26 @@ def test_recv_takes_at_most_what_it_is_asked_for(run_real, pair, size):
             await loop.sock_recv(pair[0], -1)
 
     run_real(main())
+
+
+def test_to_ask_for_nothing_is_answered_at_once_and_takes_nothing(run_real, pair):
+    async def main():
+        loop = asyncio.get_running_loop()
+        assert await loop.sock_recv(pair[0], 0) == b""
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ours:
+            ours.setblocking(False)
+            ours.bind(("127.0.0.1", 0))
+            ours.sendto(b"datagram", ours.getsockname())
+            assert await loop.sock_recv(ours, 0) == b""
+            assert await loop.sock_recv(ours, 100) == b"datagram"
+        with tcp_pair() as (ours, theirs):
+            assert await waits_for(ours, lambda: theirs.send(b"x")) == b"x"
+            assert await loop.sock_recv(ours, 0) == b""
+            waiting = asyncio.ensure_future(loop.sock_recv(ours, 100))
+            await turns()
+            behind = asyncio.ensure_future(loop.sock_recv(ours, 0))
+            await turns()
+            theirs.send(b"y")
+            assert await asyncio.gather(waiting, behind) == [b"y", b""]
+
+    run_real(main())

@@ -72,7 +72,8 @@ class Lines:
         """What ``sock.recv(size)`` gives, or a place in the line if it would block or others wait. ``loop`` checks the
         socket.
         """
-        if type(sock) is not Socket or loop._debug or size < 0:
+        # The kernel, asked for nothing, would wait or throw a datagram away: Python does not ask it.
+        if type(sock) is not Socket or loop._debug or size <= 0:
             data = recv_or_none(sock, size) if loop._may_try(sock, READ) else None
             return self.turn(loop, sock, READ) if data is None else data
         fd = sock.fileno()
@@ -166,7 +167,7 @@ class Turn(Runnable):
 
     def recv(self, size: int) -> bytes | None:
         """What ``sock.recv(size)`` gives, or None if it would block."""
-        if type(self.sock) is not Socket or size < 0:
+        if type(self.sock) is not Socket or size <= 0:
             return recv_or_none(self.sock, size)
         data = syscalls.recv_some(self.sock, self.sock.fileno(), size)
         self._drained = data is not None and 0 < len(data) < size
