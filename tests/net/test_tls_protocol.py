@@ -358,3 +358,29 @@ def test_what_is_known_stays_known(run_real, meet, client_context):
         peer.read()
 
     run_real(main())
+
+
+class Refusing(Recorder):
+    def data_received(self, data):
+        self.transport.write(b"bad request")
+        raise ZeroDivisionError
+
+
+class RefusingIntoMemory(Refusing, asyncio.BufferedProtocol):
+    def get_buffer(self, sizehint):
+        return bytearray(100)
+
+    def buffer_updated(self, size):
+        self.data_received(b"")
+
+
+@pytest.mark.parametrize("factory", [Refusing, RefusingIntoMemory])
+def test_what_a_protocol_writes_before_it_fails_leaves(run_real, meet, factory):
+    async def main():
+        troubles()
+        _, protocol, peer = await meet(factory)
+        peer.write(b"x")
+        assert isinstance(await protocol.lost, ZeroDivisionError)
+        assert peer.read() == b"bad request"
+
+    run_real(main())

@@ -11,7 +11,7 @@ import struct
 import pytest
 
 from .conftest import ROTA
-from .recorder import Recorder, fill, read_all, turns, until
+from .recorder import Recorder, fill, read_all, troubles, turns, until
 
 DATA_SEGMENTS_OUT = 156  # where Linux's struct tcp_info has tcpi_data_segs_out
 
@@ -257,5 +257,40 @@ def test_write_eof_after_close_does_nothing(run_real, pair):
         transport.write_eof()
         assert read_all(theirs) == b"all of it"
         assert protocol.events == ["made", "lost"]
+
+    run_real(main())
+
+
+class Refusing(Recorder):
+    def data_received(self, data):
+        self.transport.write(b"bad request")
+        raise ZeroDivisionError
+
+    def eof_received(self):
+        self.transport.write(b"bad end")
+        raise ZeroDivisionError
+
+
+class RefusingIntoMemory(Refusing, asyncio.BufferedProtocol):
+    def get_buffer(self, sizehint):
+        return bytearray(100)
+
+    def buffer_updated(self, size):
+        self.data_received(b"")
+
+
+@pytest.mark.parametrize("factory", [Refusing, RefusingIntoMemory])
+@pytest.mark.parametrize("end", [False, True], ids=["data", "end"])
+def test_what_a_protocol_writes_before_it_fails_leaves(run_real, pair, factory, end):
+    async def main():
+        ours, theirs = pair
+        troubles()
+        _, protocol = await asyncio.get_running_loop().create_connection(factory, sock=ours)
+        if end:
+            theirs.shutdown(socket.SHUT_WR)
+        else:
+            theirs.send(b"x")
+        assert isinstance(await protocol.lost, ZeroDivisionError)
+        assert read_all(theirs) == (b"bad end" if end else b"bad request")
 
     run_real(main())

@@ -39,6 +39,8 @@ cdef class Endpoint(Runnable):
 
     cdef _flush(self, bint outside)
 
+    cdef _send_kept(self)
+
     cdef _check_full(self)
 
     cdef _check_drained(self, bint outside)
@@ -50,6 +52,8 @@ cdef class Endpoint(Runnable):
     cpdef _force_close(self, error)
 
     cpdef _fatal_error(self, error, message=*)
+
+    cdef _protocol_failed(self, error, message)
 
     cdef _report(self, error, message)
 

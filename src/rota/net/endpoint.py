@@ -117,7 +117,7 @@ class Endpoint(Runnable):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fatal_error(error, "Fatal error: protocol.get_buffer() call failed.")
+            self._protocol_failed(error, "Fatal error: protocol.get_buffer() call failed.")
             return None
         return buffer
 
@@ -128,7 +128,7 @@ class Endpoint(Runnable):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fatal_error(error, "Fatal error: protocol.buffer_updated() call failed.")
+            self._protocol_failed(error, "Fatal error: protocol.buffer_updated() call failed.")
             return False
         return True
 
@@ -148,6 +148,9 @@ class Endpoint(Runnable):
         ``outside`` says that the loop calls, not the protocol: its callbacks then need their context.
         """
         raise NotImplementedError
+
+    def _send_kept(self) -> None:
+        """The connection is about to end: send what would have left but for a wait, such as for the turn's end."""
 
     # -- how full the buffer is ---------------------------------------------------------------------------------
 
@@ -222,6 +225,13 @@ class Endpoint(Runnable):
         elif self._loop._debug:
             logger.debug("%r: %s", self, message, exc_info=error)
         self._force_close(error)
+
+    def _protocol_failed(self, error: BaseException, message: str) -> None:
+        """The protocol has raised ``error``. What it wrote before that leaves first: it may tell the peer why."""
+        try:
+            self._send_kept()
+        finally:
+            self._fatal_error(error, message)
 
     def _report(self, error: BaseException, message: str) -> None:
         self._loop.call_exception_handler(

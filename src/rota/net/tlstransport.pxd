@@ -91,6 +91,8 @@ cdef class TlsTransport(Layer):
     @cython.locals(data=bytes)
     cdef _send_records(self)
 
+    cdef _send_kept(self)
+
     cdef _drop_out(self)
 
     cpdef close(self)

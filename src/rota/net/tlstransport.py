@@ -287,7 +287,7 @@ class TlsTransport(Layer):
                 self._deliver_later()
                 raise
             except BaseException as error:
-                self._fatal_error(error, "Fatal error: protocol.connection_made() call failed.")
+                self._protocol_failed(error, "Fatal error: protocol.connection_made() call failed.")
                 return
         self._tell_waiter(None)
         if self._engine.waiting():
@@ -382,7 +382,7 @@ class TlsTransport(Layer):
             except (SystemExit, KeyboardInterrupt):
                 raise
             except BaseException as error:
-                self._fatal_error(error, "Fatal error: protocol.data_received() call failed.")
+                self._protocol_failed(error, "Fatal error: protocol.data_received() call failed.")
                 return False
         return self._is_there_more()
 
@@ -423,7 +423,7 @@ class TlsTransport(Layer):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fatal_error(error, "Error calling eof_received()")
+            self._protocol_failed(error, "Error calling eof_received()")
         finally:
             # After an interrupt, too: the loop may be run again, and nobody would come back to this.
             self.close()
@@ -596,11 +596,13 @@ class TlsTransport(Layer):
     def abort(self) -> None:
         """Drop what does not leave at once and call ``connection_lost(None)``."""
         try:
-            if self._leaving and (self._state == OPEN or self._state == CLOSING):
-                # Written in this turn: without the wait for its end, it would have left.
-                self._flush(False)
+            self._send_kept()
         finally:
             self._force_close(None)
+
+    def _send_kept(self) -> None:
+        if self._leaving and (self._state == OPEN or self._state == CLOSING):
+            self._flush(False)
 
     def _force_close(self, error: BaseException | None) -> None:
         self._state = CLOSED

@@ -126,7 +126,10 @@ class SocketTransport(Watched):
             self._answer()
             raise
         except BaseException as error:
-            self._fatal_error(error, DATA_REFUSED if given else "Fatal read error on socket transport")
+            if given:
+                self._protocol_failed(error, DATA_REFUSED)
+            else:
+                self._fatal_error(error, "Fatal read error on socket transport")
         if given:
             self._answer()
             syscalls.keep_spare(data)  # type: ignore[arg-type]
@@ -190,7 +193,7 @@ class SocketTransport(Watched):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as error:
-            self._fatal_error(error, "Fatal error: protocol.eof_received() call failed.")
+            self._protocol_failed(error, "Fatal error: protocol.eof_received() call failed.")
         finally:
             if keep_open:
                 # The kernel would go on telling of the end at every turn.
