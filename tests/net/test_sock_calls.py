@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import os
 import socket
 import ssl
 import threading
@@ -564,5 +565,28 @@ def test_to_ask_for_nothing_is_answered_at_once_and_takes_nothing(run_real, pair
             await turns()
             theirs.send(b"y")
             assert await asyncio.gather(waiting, behind) == [b"y", b""]
+
+    run_real(main())
+
+
+def test_bytes_of_which_the_kernel_does_not_tell_are_read(run_real):
+    """Fewer than a program wants to be told of, or those of another connection that was put in the place of ours."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        with tcp_pair() as (ours, theirs):
+            assert await waits_for(ours, lambda: theirs.send(b"ab")) == b"ab"
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
+            theirs.send(b"few")
+            await turns()
+            async with asyncio.timeout(5):
+                assert await loop.sock_recv(ours, 100) == b"few"
+        with tcp_pair() as (ours, theirs), tcp_pair() as (other, others):
+            assert await waits_for(ours, lambda: theirs.send(b"ab")) == b"ab"
+            os.dup2(other.fileno(), ours.fileno())
+            others.send(b"other")
+            await turns()
+            async with asyncio.timeout(5):
+                assert await loop.sock_recv(ours, 100) == b"other"
 
     run_real(main())

@@ -13,8 +13,8 @@ A poller provides:
     no more for ``runnable``, if it is the reader of ``fd``; what comes meanwhile is told to nobody. ``drained`` says
     that it has just read less than it asked for.
 ``is_drained(fd, file)``
-    True if ``file``, whose ``fileno()`` is ``fd``, was drained at the last pause and has had nothing to read since: to
-    try it would cost a system call for nothing. False where nobody knows.
+    True if ``file``, whose ``fileno()`` is ``fd``, was drained at the last pause and there was no poll since: to try it
+    would cost a system call for nothing. False where nobody knows.
 ``poll(timeout, ready)``
     sleep until an event, a signal or ``timeout`` seconds (negative: no bound; 0: no sleep), and push each runnable
     whose file descriptor can be used to ``ready``, once. May return early with nothing. Returns how many seconds it

@@ -15,6 +15,7 @@ cdef class Epoll:
     cdef bint _closed
     cdef object _epoll
     cdef int _fd
+    cdef Py_ssize_t _polls
     cdef Watches _watches
 
     @cython.locals(watch=Watch, previous=Runnable)

@@ -32,12 +32,13 @@ CLOSED = (errno.EBADF, errno.EPERM)
 class Epoll:
     """A poller on epoll; the package says what a poller does."""
 
-    __slots__ = ("_closed", "_epoll", "_fd", "_watches")
+    __slots__ = ("_closed", "_epoll", "_fd", "_polls", "_watches")
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._fd = self._epoll.fileno()
         self._watches = Watches()
+        self._polls = 1
         self._closed = False
 
     def add_reader(self, fd: int, runnable: Runnable) -> Runnable | None:
@@ -84,7 +85,7 @@ class Epoll:
             self._ask(fd, watch, READ)
         elif watch.mask != READ_ONCE or watch.file is None or watch.file() is not file:
             # Another file had this number, or another reader. The kernel may know either.
-            watch.drained = False
+            watch.drained = 0
             watch.ending = not is_tcp(file)
             self._ask(fd, watch, READ_ONCE)
             watch.file = weakref.ref(file)
@@ -97,21 +98,25 @@ class Epoll:
             return
         if watch.mask == READ_ONCE:
             watch.reader = None
-            watch.drained = drained and not watch.ending
+            watch.drained = self._polls if drained and not watch.ending else 0
         else:
             self.remove_reader(fd)
 
     def is_drained(self, fd: int, file: Any) -> bool:
+        """Only up to the next poll, which is when a call that follows another is made. Later there may be bytes of
+        which the kernel does not tell, fewer than SO_RCVLOWAT, or another file with this number, put there by dup2.
+        """
         watch = self._watches.find(fd)
         return (
             watch is not None
-            and watch.drained
+            and watch.drained == self._polls
             and watch.mask == READ_ONCE
             and watch.file is not None
             and watch.file() is file
         )
 
     def poll(self, timeout: float, ready: Ready) -> float | None:
+        self._polls += 1
         if syscalls.wait(self._epoll, self._fd, self._watches, timeout, ready):
             self._renew()
         return syscalls.waited() if timeout else None

@@ -9,7 +9,7 @@ cdef int ABSENT
 
 
 cdef class Watch:
-    cdef bint drained
+    cdef Py_ssize_t drained
     cdef bint ending
     cdef object file
     cdef Py_ssize_t mask

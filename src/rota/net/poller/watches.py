@@ -27,15 +27,15 @@ class Watch:
     """Who waits for one file descriptor, and what the kernel was last asked for.
 
     ``file`` refers weakly to the object that is read with pauses, if the kernel was asked so for that; ``drained`` is
-    whether it has nothing to read, as long as the kernel tells of nothing else, and ``ending`` that it may have its end
-    to read, of which the kernel tells but once.
+    the number of the last poll before it was found to have nothing more to read, or 0, and ``ending`` that it may have
+    its end to read, of which the kernel tells but once.
     """
 
     __slots__ = ("drained", "ending", "file", "mask", "reader", "writer")
 
     def __init__(self) -> None:
         self.file: Callable[[], Any] | None = None
-        self.drained = False
+        self.drained = 0
         self.ending = False
         self.reader: Runnable | None = None
         self.writer: Runnable | None = None
@@ -137,7 +137,6 @@ class Watches:
             return True
         watch = row
         if events & ~WRITE:
-            watch.drained = False
             if events & ~(READ | WRITE):
                 watch.ending = True
             runnable = watch.reader
