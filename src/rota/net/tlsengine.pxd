@@ -8,6 +8,7 @@ cdef object SSLZeroReturnError
 cdef object RECORD
 cdef Py_ssize_t READ_SIZE
 cdef bytes LIBRARY
+cdef object BEHIND
 
 
 cdef class TlsEngine:

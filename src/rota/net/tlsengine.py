@@ -28,6 +28,8 @@ RECORD = limits.TLS_RECORD
 READ_SIZE = limits.READ_SIZE
 #: The file of Python's _ssl. It has none if it is a part of Python.
 LIBRARY = os.fsencode(getattr(sys.modules["_ssl"], "__file__", None) or "")
+#: What is behind an SSLObject; another object's memory is not what it seems.
+BEHIND = getattr(sys.modules["_ssl"], "_SSLSocket", None)
 
 
 class TlsEngine:
@@ -51,7 +53,7 @@ class TlsEngine:
         self.more = False  # there may be more than the last call gave
         self.failure: BaseException | None = None  # what went wrong behind what the last call gave
         # What a callback for messages raises is told by the next call of ssl's; there would be none.
-        direct_too = direct is not secured and context._msg_callback is None  # type: ignore[attr-defined]
+        direct_too = type(direct) is BEHIND and context._msg_callback is None  # type: ignore[attr-defined]
         self.memory: Any = libssl.attach(direct, context, LIBRARY if direct_too else b"")
 
     def __dealloc__(self) -> None:
