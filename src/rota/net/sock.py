@@ -5,8 +5,8 @@ of a socket stand in line (``net.line``), and reading and writing go on side by 
 nothing from the socket.
 
 A socket that is closed while a call waits says so to nobody: shut it down first, or cancel the call. Otherwise the call
-ends with EBADF when the number of the socket is used again. Nor does anybody tell that ``dup2`` has put another file under
-that number: a call that then waits, waits for the old one.
+ends with EBADF when the number of the socket is used again. Nor does anybody tell that ``dup2`` has put another file
+under that number: a call that then waits, waits for the old one.
 """
 
 from __future__ import annotations
