@@ -162,11 +162,11 @@ class Server(asyncio.AbstractServer):
         transports = [owner() for owner in self._loop._transports.copy() if owner is not None]
         return [transport for transport in transports if getattr(transport, "_server", None) is self]
 
-    def _attach(self) -> None:
-        """A transport was made for a connection of this server."""
+    def _attach(self, transport: Any = None) -> None:
+        """A transport was made for a connection of this server. asyncio's is given it since Python 3.13."""
         self._active += 1
 
-    def _detach(self) -> None:
+    def _detach(self, transport: Any = None) -> None:
         """... and its connection is over."""
         self._active -= 1
         if self._active == 0 and self._sockets is None:
