@@ -35,6 +35,7 @@ cdef class LoopCore(LoopState):
     cdef readonly long long _ran
     cdef public bint _stopping
     cdef object _task_factory
+    cdef object _time
     cdef readonly Timers _timers
     cdef Ready _turn_end
     cdef readonly long long _turns
@@ -53,6 +54,8 @@ cdef class LoopCore(LoopState):
     cdef _leave_task(self)
 
     cdef _run_failed(self, runnable, error)
+
+    cdef _go_by(self, Clock clock)
 
     cdef _check_made(self)
 

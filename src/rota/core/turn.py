@@ -83,6 +83,7 @@ class LoopCore(LoopState):
         "_slack_before",
         "_stopping",
         "_task_factory",
+        "_time",
         "_timers",
         "_turn_end",
         "_turns",
@@ -95,7 +96,7 @@ class LoopCore(LoopState):
         self._closed = True  # until all that there is to close is there
         self._poller = poller
         self._waker = waker
-        self._clock = Clock() if clock is None else clock
+        self._go_by(Clock() if clock is None else clock)
         self._ready = ready_for(policy)
         self._timers = Timers()
         self._inbox: deque[Handle] = deque()
@@ -302,19 +303,23 @@ class LoopCore(LoopState):
         timers go by, until it is deleted.
         """
         self._check_made()
-        return time_of(self._clock)
+        return self._time
 
     @time.setter
     def time(self, time: Callable[[], float]) -> None:
         self._check_made()
         own = self._clock.replaced if isinstance(self._clock, Told) else self._clock
-        self._clock = own if getattr(time, "__self__", None) is own else Told(time, own)
+        self._go_by(own if getattr(time, "__self__", None) is own else Told(time, own))
 
     @time.deleter
     def time(self) -> None:
         if not isinstance(self._clock, Told):
             raise AttributeError("time: nothing was put in its place")
-        self._clock = self._clock.replaced
+        self._go_by(self._clock.replaced)
+
+    def _go_by(self, clock: Clock) -> None:
+        self._clock = clock
+        self._time = time_of(clock)  # kept: asyncio.timeout alone asks twice
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Context | None = None) -> Handle:
         """Call ``callback(*args)`` in the next turn. Raises RuntimeError when the loop is closed."""
