@@ -52,6 +52,7 @@ HOT = [
     "rota.net.tlsengine",
     "rota.net.tlstransport",
     "rota.net.transport",
+    "rota.net.waker",
     "rota.net.watched",
 ]
 

@@ -191,3 +191,56 @@ def test_a_signal_handler_is_called_while_tasks_spin():
         return heard.result()
 
     assert rota.run(main()) == "usr1"
+
+
+def test_a_loop_that_sleeps_is_woken_once_for_the_calls_of_a_thread(monkeypatch):
+    class Deaf(rota.loop.Waker):
+        """Counts how often it is to wake the loop, and does not."""
+
+        asked = 0
+
+        def wake(self):
+            self.asked += 1
+
+    monkeypatch.setattr(rota.loop, "Waker", Deaf)
+    loop = rota.new_event_loop()
+    waker = loop._waker
+    heard = []
+    asked = []
+
+    def call():
+        while not waker.asked:  # until it sleeps
+            loop.call_soon_threadsafe(heard.append, "before")
+        for number in range(50):
+            loop.call_soon_threadsafe(heard.append, number)
+        asked.append(waker.asked)
+        loop.call_soon_threadsafe(loop.stop)
+        super(Deaf, waker).wake()
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    loop.run_forever()
+    thread.join()
+    loop.close()
+    assert asked == [1]
+    assert heard[-50:] == list(range(50))
+
+
+def test_no_call_of_a_thread_is_left_asleep():
+    loop = rota.new_event_loop()
+    late = []
+
+    def call():
+        for number in range(2000):
+            heard = threading.Event()
+            loop.call_soon_threadsafe(heard.set)
+            if not heard.wait(10):
+                late.append(number)
+        loop.call_soon_threadsafe(loop.stop)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    loop.run_forever()
+    thread.join()
+    loop.close()
+    assert late == []

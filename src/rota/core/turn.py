@@ -89,6 +89,7 @@ class LoopCore(LoopState):
         "_turns",
         "_unpolled",
         "_waker",
+        "_woken",
         "slow_callback_duration",
     )
 
@@ -109,6 +110,7 @@ class LoopCore(LoopState):
         self._stepping = False
         self._stopping = False
         self._parked = False
+        self._woken = False  # while parked: by a call of another thread
         self._task_factory: Any = None
         self._polled_at = 0.0
         self._unpolled = 0
@@ -240,6 +242,7 @@ class LoopCore(LoopState):
         timeout = 0.0
         # A write that came out of the end of the turn, from resume_writing, leaves at the end of the next one.
         if not self._ready._count and not self._stopping and not self._turn_end._count:
+            self._woken = False
             self._parked = True
             if not native.filled(self._inbox):
                 timeout = -1.0
@@ -343,12 +346,21 @@ class LoopCore(LoopState):
         handle = new_handle(callback, args, self, context)
         if self._parked or not native.is_here(self._thread_id):
             self._inbox.append(handle)
-            if self._parked:
-                self._waker.wake()
+            if self._parked and not self._woken:
+                self._wake()
         else:
             # The loop's own thread, and not from within the poll: in its place among the calls of this turn.
             self._ready.push(handle)
         return handle
+
+    def _wake(self) -> None:
+        """Once for all calls until the loop is awake: each time, it would take the interpreter from who calls."""
+        self._woken = True
+        try:
+            self._waker.wake()
+        except BaseException:  # an interrupt
+            self._woken = False
+            raise
 
     def call_later(
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
