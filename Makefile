@@ -7,7 +7,7 @@
 #   make check     what needs no running: lint, types, shape
 #   make sanitize  what is compiled, tested with gcc's sanitizers in it, then with a check of each None (ROTA_PYTHON)
 #   make soak      15,000 connections, a million of each operation, ten minutes of everything (ROTA_SOAK_SECONDS)
-#   make bench     all figures, on this machine, into docs/benchmarks.md: an hour and a half
+#   make bench     all figures, on this machine, into docs/benchmarks.md and README.md: about an hour
 #   make instructions  what operations cost in instructions, against a record: what slipped fails
 #   make docs      the documentation, into site/
 

@@ -2,7 +2,7 @@
 
     python benchmarks/all.py [NAME ...] [--rounds N]
 
-A run takes an hour and a half with five loops installed; name some to run only these. Each result goes to
+A run takes about an hour with five loops installed; name some to run only these. Each result goes to
 ``benchmarks/results/PYTHON/NAME.json`` as soon as it is there, and ``page.py`` writes the tables of
 ``docs/benchmarks.md`` from what is there, other Pythons' too. Nothing else should run on the machine.
 """
@@ -17,7 +17,10 @@ from pathlib import Path
 
 import page
 
+import rota
+
 HERE = Path(__file__).resolve().parent
+ROUNDS = 5
 QUIET = 0.3  # of a core, over the last minute: more is somebody else's work
 
 #: Plain rota is for where there is no compiler, and so beside what else is there: asyncio.
@@ -55,10 +58,16 @@ def main() -> int:
     assert __doc__
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(RUNS)}; all when none is named")
-    parser.add_argument("--rounds", type=int, help="instead of each script's own number")
+    parser.add_argument("--rounds", type=int, help=f"more than {ROUNDS}")
     options = parser.parse_args()
     if unknown := set(options.names) - set(RUNS):
         parser.error(f"{', '.join(sorted(unknown))}: choose from {', '.join(RUNS)}")
+    if options.rounds is not None and options.rounds < ROUNDS:
+        parser.error(f"--rounds {options.rounds}: at least {ROUNDS} for what is published; a script alone takes fewer")
+    if not rota.COMPILED and not all(RUNS[name][2] for name in options.names or RUNS):
+        parser.error(
+            "rota is not compiled here, and its figures would be plain rota's: build it first (ROTA_BUILD=require)"
+        )
     if (load := os.getloadavg()[0]) > QUIET:
         print(f"this machine is not idle (load {load:.1f}): read the ratios, and publish no figure", file=sys.stderr)
     failed = [name for name in options.names or RUNS if run(name, options.rounds)]

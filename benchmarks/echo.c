@@ -4,8 +4,9 @@
  *         echoes on a port of 127.0.0.1, and prints it
  *     echo server http
  *         the same, but answers each request of HTTP/1.1 in 13 bytes; a request is taken to come in one piece
- *     echo client tcp|udp PORT CONNECTIONS SIZE SECONDS
- *         sends SIZE bytes on each connection, and again once they are back; prints how many echoes came, and their
+ *     echo client tcp|udp PORT CONNECTIONS SIZE
+ *         connects, and for each number of seconds that comes on stdin sends SIZE bytes on each connection, and again
+ *         once they are back; when the time is over and the last are back it prints how many echoes came, and their
  *         median and 99th percentile in microseconds
  *
  * One thread, epoll, one recv and one send for a message that fits. The server is the floor that Python's are held to:
@@ -26,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 1 << 18, EVENTS = 512, SAMPLES = 1 << 20 };
+enum { BUFFER = 1 << 18, EVENTS = 512, SAMPLES = 1 << 20, PATIENCE = 10000 /* ms */ };
 
 struct connection {
     int fd;
@@ -198,32 +199,28 @@ static int by_size(const void *a, const void *b)
     return difference > 0 ? 1 : difference < 0 ? -1 : 0;
 }
 
-static void talk(int type, int port, int connections, size_t size, double seconds)
+static void begin(int epoll, struct connection *connection, const char *message, size_t size)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct connection *all = calloc(connections, sizeof *all);
+    connection->sent = connection->received = 0;
+    connection->began = now();
+    push(epoll, connection, message, size, 0);
+}
+
+static void converse(int epoll, struct connection *all, int connections, const char *message, size_t size, double seconds)
+{
     struct epoll_event events[EVENTS];
-    char *message = malloc(size);
-    int epoll = epoll_create1(0);
+    double end = now() + seconds;
+    int busy = connections;
     long echoes = 0;
 
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    memset(message, 'x', size);
-    for (int i = 0; i < connections; i++) {
-        all[i].fd = socket(AF_INET, type, 0);
-        check(connect(all[i].fd, (struct sockaddr *)&address, sizeof address) == 0, "connect");
-        if (type == SOCK_STREAM)
-            no_delay(all[i].fd);
-        check(fcntl(all[i].fd, F_SETFL, O_NONBLOCK) == 0, "fcntl");
-        watch(epoll, EPOLL_CTL_ADD, &all[i], EPOLLIN);
-    }
-    double begun = now(), end = begun + seconds;
-    for (int i = 0; i < connections; i++) {
-        all[i].began = now();
-        push(epoll, &all[i], message, size, 0);
-    }
-    for (double time = begun; time < end; time = now()) {
-        int count = epoll_wait(epoll, events, EVENTS, 100);
+    for (int i = 0; i < connections; i++)
+        begin(epoll, &all[i], message, size);
+    while (busy) {
+        int count = epoll_wait(epoll, events, EVENTS, PATIENCE);
+        if (count == 0) {
+            fprintf(stderr, "%d of %d messages are not back after %d s\n", busy, connections, PATIENCE / 1000);
+            exit(1);
+        }
         for (int i = 0; i < count; i++) {
             struct connection *connection = events[i].data.ptr;
             if (events[i].events & EPOLLOUT)
@@ -239,16 +236,39 @@ static void talk(int type, int port, int connections, size_t size, double second
             if (connection->received < size)
                 continue;
             double after = now();
-            samples[echoes % SAMPLES] = after - connection->began;
-            echoes++;
-            connection->sent = connection->received = 0;
-            connection->began = after;
-            push(epoll, connection, message, size, 0);
+            samples[echoes++ % SAMPLES] = after - connection->began;
+            if (after < end)
+                begin(epoll, connection, message, size);
+            else
+                busy--;
         }
     }
     long kept = echoes < SAMPLES ? echoes : SAMPLES;
     qsort(samples, kept, sizeof *samples, by_size);
-    printf("%ld %.1f %.1f\n", echoes, kept ? samples[kept / 2] * 1e6 : 0, kept ? samples[kept * 99 / 100] * 1e6 : 0);
+    printf("%ld %.1f %.1f\n", echoes, samples[kept / 2] * 1e6, samples[kept * 99 / 100] * 1e6);
+    fflush(stdout);
+}
+
+static void talk(int type, int port, int connections, size_t size)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct connection *all = calloc(connections, sizeof *all);
+    char *message = malloc(size);
+    int epoll = epoll_create1(0);
+    double seconds;
+
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    memset(message, 'x', size);
+    for (int i = 0; i < connections; i++) {
+        all[i].fd = socket(AF_INET, type, 0);
+        check(connect(all[i].fd, (struct sockaddr *)&address, sizeof address) == 0, "connect");
+        if (type == SOCK_STREAM)
+            no_delay(all[i].fd);
+        check(fcntl(all[i].fd, F_SETFL, O_NONBLOCK) == 0, "fcntl");
+        watch(epoll, EPOLL_CTL_ADD, &all[i], EPOLLIN);
+    }
+    while (scanf("%lf", &seconds) == 1)
+        converse(epoll, all, connections, message, size, seconds);
 }
 
 int main(int count, char **words)
@@ -259,10 +279,10 @@ int main(int count, char **words)
         if (type == SOCK_DGRAM)
             serve_datagrams();
         serve(strcmp(words[2], "http") == 0);
-    } else if (count == 7 && strcmp(words[1], "client") == 0) {
-        talk(type, atoi(words[3]), atoi(words[4]), strtoul(words[5], NULL, 10), atof(words[6]));
+    } else if (count == 6 && strcmp(words[1], "client") == 0) {
+        talk(type, atoi(words[3]), atoi(words[4]), strtoul(words[5], NULL, 10));
         return 0;
     }
-    fprintf(stderr, "usage: echo server tcp|udp|http | echo client tcp|udp PORT CONNECTIONS SIZE SECONDS\n");
+    fprintf(stderr, "usage: echo server tcp|udp|http | echo client tcp|udp PORT CONNECTIONS SIZE\n");
     return 2;
 }

@@ -107,7 +107,8 @@ def count() -> dict[str, float]:
         command = [*valgrind, sys.executable, __file__, "--operate"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         if done.returncode:
-            sys.exit(done.stderr.strip().splitlines()[-1])
+            words = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("==")]
+            sys.exit(words[-1] if words else f"valgrind ended with {done.returncode}")
         dumps = sorted(Path(folder).glob("counts.*"), key=lambda path: int(path.suffix[1:]))
         totals = [int(found[1]) for path in dumps if (found := re.search(r"^totals: (\d+)", path.read_text(), re.M))]
     # Of each four marks the second and the fourth end a count; the others end what is between.
@@ -161,6 +162,9 @@ def main() -> int:
     build = this_build()
     records: dict[str, dict[str, float]] = json.loads(options.records.read_text()) if options.records.exists() else {}
     recorded = records.get(build, {})
+    if not recorded and not options.update:
+        print(f"instructions: not checked: {options.records.name} has no record of {build} (--update makes one)")
+        return 0
     counted = count()
     print(f"instructions per operation, {build}")
     for name, instructions in counted.items():
@@ -169,9 +173,6 @@ def main() -> int:
     if options.update:
         records[build] = {name: round(instructions) for name, instructions in counted.items()}
         options.records.write_text(json.dumps(records, indent=1, sort_keys=True) + "\n")
-        return 0
-    if not recorded:
-        print(f"instructions: not checked: {options.records.name} has no record for this build (--update makes one)")
         return 0
     if any(counted[name] < recorded[name] * (1 - MARGIN) for name in counted if name in recorded):
         print("less than was recorded: --update, or a slip back to it goes unseen")

@@ -1,6 +1,6 @@
 """Memory: what an idle connection and an idle task take, and what a million tasks do.
 
-    python benchmarks/memory.py [--rounds 3] [--only CASE] [--peer LOOP] [--markdown]
+    python benchmarks/memory.py [--rounds 5] [--only CASE] [--peer LOOP] [--markdown]
 
 A figure is the difference of the process's proportional set size (PSS, by the kernel) between a few hundred and 20,000
 (connections: 10,000) more of the same, divided by how many more, after a garbage collection; so it has in it what the
@@ -189,7 +189,7 @@ def main() -> int:
         return 0
     assert __doc__
     unit = "bytes of memory (a million tasks: megabytes)"
-    return peers.run(__file__, __doc__, unit, CASES, measure, more=(FLOOR,), rounds=3)
+    return peers.run(__file__, __doc__, unit, CASES, measure, more=(FLOOR,))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""The page of figures: docs/benchmarks.md, its tables written from benchmarks/results.
+"""The figures that users read: the tables of docs/benchmarks.md and README.md, written from benchmarks/results.
 
     python benchmarks/page.py [--check]
 
-The prose of the page is written by hand, the tables never: what stands between ``<!-- figures: NAME -->`` and
-``<!-- end -->`` comes from the saved runs of NAME, one table for each Python, and so the page can't disagree with the
+The prose is written by hand, the tables never: what stands between ``<!-- figures: NAME -->`` and ``<!-- end -->`` in
+docs/benchmarks.md comes from the saved runs of NAME, one table for each Python, and so the page can't disagree with the
 runs. ``machine`` is what they ran on, and ``behind`` each row in which a peer is ahead of rota: a page that has no
-place for these, or for a run that was saved, is refused. ``--check`` changes nothing and fails where the page is not as
-the runs would have it.
+place for these, or for a run that was saved, is refused. README.md has the ratios of a few rows, ``overview``.
+``--check`` changes nothing and fails where a file is not as the runs would have it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from table import Table, load
@@ -21,8 +22,32 @@ from table import Table, load
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
+README = ROOT / "README.md"
 
-MACHINE, BEHIND = "machine", "behind"
+MACHINE, BEHIND, OVERVIEW = "machine", "behind", "overview"
+
+#: The rows of the README: of each table those that a program meets most, where rota is ahead and where it is not.
+CHOSEN = {
+    "clockwork": {
+        "step": "a task's step",
+        "wake": "a task wakes from a future",
+        "spawn": "a task is spawned and awaited",
+        "gather": "`asyncio.gather` of 100,000, each",
+        "call_soon": "`call_soon`",
+        "call_later": "`call_later` and cancel",
+        "timeout": "`asyncio.timeout`",
+        "queue": "an item through `asyncio.Queue`",
+    },
+    "echo": {
+        "protocol 1 KiB x200": "echo of 1 KiB, Protocol, 200 connections",
+        "protocol 1 MiB x10": "... of 1 MiB, 10 connections",
+        "streams 1 KiB x200": "... through streams",
+        "sock 1 KiB x200": "... by `loop.sock_recv` and `sock_sendall`",
+    },
+    "secured": {"protocol 1 KiB x200": "... over TLS"},
+    "web": {"uvicorn": "a request to uvicorn", "aiohttp": "... to aiohttp"},
+}
+
 #: Runs of rota without its compiled modules: their own tables say how far behind asyncio they are.
 PLAIN = "-plain"
 PLACE = re.compile(r"(<!-- figures: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.S)
@@ -71,21 +96,34 @@ def behind(found: Runs) -> str:
     if not rows:
         return "Nothing was measured yet.\n"
     if not lines:
-        return f"In none of the {rows} rows of this page.\n"
+        return f"In none of compiled rota's {rows} rows.\n"
     head = "| table | Python | row | rota is |\n|---|---|---|---|\n"
-    return f"In {len(lines)} of the {rows} rows of this page.\n\n{head}{''.join(lines)}"
+    return f"In {len(lines)} of compiled rota's {rows} rows.\n\n{head}{''.join(lines)}"
 
 
-def written(text: str, found: Runs) -> str:
-    """The page with its tables. SystemExit says which place is missing."""
+def overview(found: Runs) -> str:
+    """The ratios of a few rows, on the newest Python."""
+    newest = {name: found[name][0] for name in CHOSEN if name in found}
+    chosen = [(table, row, words) for name, table in newest.items() for row, words in CHOSEN[name].items()]
+    loops = [loop for table in newest.values() for loop in table.columns[1:] if loop not in table.limits]
+    peers = list(dict.fromkeys(loops))
+    lines = [f"| | {' | '.join(peers)} |", f"|---|{'---:|' * len(peers)}"]
+    for table, row, words in chosen:
+        ratios = [table.rows[row][peer].ratio if peer in table.rows[row] else None for peer in peers]
+        lines.append(f"| {words} | {' | '.join('-' if ratio is None else f'{ratio:.2f}x' for ratio in ratios)} |")
+    return "\n".join(lines) + "\n" if chosen else "Nothing was measured yet.\n"
+
+
+def written(text: str, found: Runs, needed: Iterable[str]) -> str:
+    """A text with its tables, a place for each of those that are needed. SystemExit says which is missing."""
     places = [name for _, name, _, _ in PLACE.findall(text)]
-    for name in (MACHINE, BEHIND, *sorted(found)):
+    for name in needed:
         if places.count(name) != 1:
             raise SystemExit(f"the page needs one place for {name!r}: <!-- figures: {name} -->, a line, <!-- end -->")
 
     def fill(match: re.Match[str]) -> str:
         begin, name, _, end = match.groups()
-        special = {MACHINE: machines, BEHIND: behind}
+        special = {MACHINE: machines, BEHIND: behind, OVERVIEW: overview}
         return f"{begin}\n{special[name](found) if name in special else tables(name, found)}\n{end}"
 
     return PLACE.sub(fill, text)
@@ -96,16 +134,20 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="fail where the page is not as the runs would have it")
     parser.add_argument("--page", type=Path, default=PAGE, help="another page")
+    parser.add_argument("--readme", type=Path, default=README, help="another README")
     parser.add_argument("--results", type=Path, default=RESULTS, help="another folder of runs")
     options = parser.parse_args(arguments)
-    text = options.page.read_text()
-    page = written(text, runs(options.results))
-    if options.check:
-        if page != text:
-            print(f"{options.page} is not what {options.results} says: run benchmarks/page.py", file=sys.stderr)
-        return int(page != text)
-    options.page.write_text(page)
-    return 0
+    found = runs(options.results)
+    places = {options.page: (MACHINE, BEHIND, *sorted(found)), options.readme: (OVERVIEW,)}
+    texts = {path: path.read_text() for path in places}
+    pages = {path: written(texts[path], found, needed) for path, needed in places.items()}
+    differ = [path for path in places if pages[path] != texts[path]]
+    for path in differ:
+        if options.check:
+            print(f"{path} is not what {options.results} says: run benchmarks/page.py", file=sys.stderr)
+        else:
+            path.write_text(pages[path])
+    return int(options.check and bool(differ))
 
 
 if __name__ == "__main__":

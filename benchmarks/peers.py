@@ -13,7 +13,6 @@ import datetime
 import json
 import os
 import platform
-import statistics
 import sys
 from collections.abc import Callable, Container, Iterable
 from pathlib import Path
@@ -27,28 +26,8 @@ from rota.bench import peers as loops
 from rota.bench import rounds as turns
 from rota.bench.machine import machine, nth, stay_on
 from rota.bench.peers import LOOPS, US, installed
-from rota.bench.rounds import Cell
 
-__all__ = [
-    "LOOPS",
-    "PLAIN",
-    "SHARE",
-    "US",
-    "by_turns",
-    "cell",
-    "empty",
-    "forever",
-    "installed",
-    "machine",
-    "maker",
-    "module",
-    "nth",
-    "on_core",
-    "run",
-    "stay_on",
-    "streams",
-    "title",
-]
+__all__ = ["SHARE", "by_turns", "forever", "installed", "maker", "module", "on_core", "run", "stay_on", "streams"]
 
 #: What part of the operations to do. The tests do a tenth, to see that a script runs.
 SHARE = float(os.environ.get("ROTA_BENCH_SHARE", "1"))
@@ -106,18 +85,9 @@ def by_turns(
     for name in names:
         lists = {peer: [found[name] for found in figures[peer]] for peer in peers}
         rows[f"{case}, {name}" if name else case] = {
-            peer: cell(lists[peer], lists[US], name in more_is_better, why.get(peer, "")) for peer in peers
+            peer: turns.cell(lists[peer], lists[US], why.get(peer, ""), name in more_is_better) for peer in peers
         }
     return rows
-
-
-def cell(mine: list[float], rotas: list[float], more_is_better: bool, why: str) -> Cell:
-    if why or not mine:
-        return Cell(None, None, why)
-    ratio = None
-    if len(rotas) == len(mine) and min(*mine, *rotas) > 0:
-        ratio = statistics.median(b / a if more_is_better else a / b for a, b in zip(mine, rotas, strict=True))
-    return Cell(statistics.median(mine), ratio)
 
 
 def run(
@@ -129,7 +99,6 @@ def run(
     *,
     more: tuple[str, ...] = (),
     core: int | None = None,
-    rounds: int = 5,
     more_is_better: Container[str] = (),
 ) -> int:
     """The command line of a benchmark: all ``cases`` for all loops (and ``more``, the limits that are no loop).
@@ -138,7 +107,7 @@ def run(
     ``more_is_better`` names. ``core`` is the core that it is kept on.
     """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=rounds)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=list(cases), action="append", metavar="CASE", help="this case only")
     choices = [*LOOPS, PLAIN, *more]
     parser.add_argument(
@@ -150,11 +119,16 @@ def run(
     parser.add_argument("--save", type=Path, metavar="FILE", help="write it to FILE, as JSON")
     parser.add_argument("--one", nargs=2, metavar=("PEER", "CASE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds}: at least 1")
     if options.one:
         if core is not None:
             stay_on(core)
         print(json.dumps(measure(*options.one)))
         return 0
+    for peer in options.peer or ():
+        if peer in LOOPS and peer not in installed():
+            parser.error(f"--peer {peer}: it is not installed (pip install {peer})")
     asked = options.peer or [*LOOPS, *more]
     table = empty(unit, [US, *(peer for peer in [*installed(), PLAIN, *more] if peer in asked and peer != US)], more)
     table.rounds = options.rounds
@@ -173,9 +147,12 @@ def run(
         print(table.json())
     else:
         print(f"{table.heading()}. {table.caption()}.\n\n{table.markdown()}", end="")
-    if options.save:
+    failed = [name for name, row in table.rows.items() if row[US].figure is None]
+    if failed:
+        print(f"rota has no figure for {', '.join(failed)}: {table.rows[failed[0]][US].why}", file=sys.stderr)
+    elif options.save:
         table.save(options.save)
-    return int(any(row[US].figure is None for row in table.rows.values()))
+    return int(bool(failed))
 
 
 def empty(unit: str, columns: list[str], more: tuple[str, ...]) -> Table:

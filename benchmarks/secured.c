@@ -2,8 +2,10 @@
  *
  *     secured server CERTIFICATE
  *         echoes on a port of 127.0.0.1, and prints it; the file holds the certificate and its key
- *     secured client PORT CONNECTIONS SIZE SECONDS
- *         sends SIZE bytes on each connection, and again once they are back; prints how many echoes came
+ *     secured client PORT CONNECTIONS SIZE
+ *         connects and shakes hands, and for each number of seconds that comes on stdin sends SIZE bytes on each
+ *         connection, and again once they are back; when the time is over and the last are back it prints how many
+ *         echoes came
  *
  * One thread, epoll, one recv for all records that have come, one send for all that were made of the answer. The server
  * is the floor that Python's are held to: whatever reads and writes by these calls takes their time at least.
@@ -24,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BUFFER = 1 << 20, EVENTS = 512 };
+enum { BUFFER = 1 << 20, EVENTS = 512, PATIENCE = 10000 /* ms */ };
 
 struct connection {
     int fd;
@@ -209,55 +211,92 @@ static void serve(SSL_CTX *context)
     }
 }
 
-static void talk(SSL_CTX *context, int port, int connections, size_t size, double seconds)
+/* The events of the next moment. */
+static int next(int epoll, struct epoll_event *events)
+{
+    int count = epoll_wait(epoll, events, EVENTS, PATIENCE);
+    if (count == 0) {
+        fprintf(stderr, "the server said nothing for %d s\n", PATIENCE / 1000);
+        exit(1);
+    }
+    return count;
+}
+
+static void begin(int epoll, struct connection *connection, const char *message, size_t size)
+{
+    connection->received = 0;
+    check(SSL_write(connection->ssl, message, size) == (int)size, "SSL_write");
+    flush(epoll, connection);
+}
+
+static void shake_hands(int epoll, int connections)
+{
+    struct epoll_event events[EVENTS];
+
+    while (connections) {
+        int count = next(epoll, events);
+        for (int i = 0; i < count; i++) {
+            struct connection *connection = events[i].data.ptr;
+            int had_begun = !SSL_is_init_finished(connection->ssl);
+            check(take(connection) >= 0, "the server closed a connection");
+            flush(epoll, connection);
+            connections -= had_begun && SSL_is_init_finished(connection->ssl);
+        }
+    }
+}
+
+static void converse(int epoll, struct connection **all, int connections, const char *message, size_t size, double seconds)
+{
+    struct epoll_event events[EVENTS];
+    double end = now() + seconds;
+    int busy = connections;
+    long echoes = 0;
+
+    for (int i = 0; i < connections; i++)
+        begin(epoll, all[i], message, size);
+    while (busy) {
+        int count = next(epoll, events);
+        for (int i = 0; i < count; i++) {
+            struct connection *connection = events[i].data.ptr;
+            ssize_t got = take(connection);
+            check(got >= 0, "the server closed a connection");
+            connection->received += got;
+            if (!got || connection->received < size) {
+                flush(epoll, connection);
+                continue;
+            }
+            echoes++;
+            if (now() < end)
+                begin(epoll, connection, message, size);
+            else
+                busy--;
+        }
+    }
+    printf("%ld\n", echoes);
+    fflush(stdout);
+}
+
+static void talk(SSL_CTX *context, int port, int connections, size_t size)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
-    struct epoll_event events[EVENTS];
+    struct connection **all = calloc(connections, sizeof *all);
     char *message = malloc(size);
     int epoll = epoll_create1(0);
-    long echoes = 0, left = connections, busy = connections;
-    double end = 0;
+    double seconds;
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     memset(message, 'x', size);
     for (int i = 0; i < connections; i++) {
         int fd = socket(AF_INET, SOCK_STREAM, 0);
         check(connect(fd, (struct sockaddr *)&address, sizeof address) == 0, "connect");
-        struct connection *connection = made(context, fd, 0);
-        watch(epoll, EPOLL_CTL_ADD, connection, EPOLLIN);
-        SSL_do_handshake(connection->ssl);
-        flush(epoll, connection);
+        all[i] = made(context, fd, 0);
+        watch(epoll, EPOLL_CTL_ADD, all[i], EPOLLIN);
+        SSL_do_handshake(all[i]->ssl);
+        flush(epoll, all[i]);
     }
-    /* The first message goes out with the last word of the handshake, and the time counts from the last handshake. When
-     * it is over each connection gets its last answer: one that is closed before that is reset, and the server has to
-     * say so. */
-    while (left || busy) {
-        int count = epoll_wait(epoll, events, EVENTS, 100);
-        for (int i = 0; i < count; i++) {
-            struct connection *connection = events[i].data.ptr;
-            int began = SSL_is_init_finished(connection->ssl);
-            ssize_t got = take(connection);
-            check(got >= 0, "the server closed a connection");
-            connection->received += got;
-            if (!began && SSL_is_init_finished(connection->ssl)) {
-                if (--left == 0)
-                    end = now() + seconds;
-            } else if (connection->received == size) {
-                echoes += !left;
-            } else {
-                flush(epoll, connection);
-                continue;
-            }
-            connection->received = 0;
-            if (!left && now() >= end) {
-                busy--;
-                continue;
-            }
-            check(SSL_write(connection->ssl, message, size) == (int)size, "SSL_write");
-            flush(epoll, connection);
-        }
-    }
-    printf("%ld\n", echoes);
+    shake_hands(epoll, connections);
+    while (scanf("%lf", &seconds) == 1)
+        converse(epoll, all, connections, message, size, seconds);
 }
 
 int main(int count, char **words)
@@ -267,11 +306,11 @@ int main(int count, char **words)
         check(SSL_CTX_use_certificate_chain_file(context, words[2]) == 1, "the certificate");
         check(SSL_CTX_use_PrivateKey_file(context, words[2], SSL_FILETYPE_PEM) == 1, "the key");
         serve(context);
-    } else if (count == 6 && strcmp(words[1], "client") == 0) {
+    } else if (count == 5 && strcmp(words[1], "client") == 0) {
         SSL_CTX *context = SSL_CTX_new(TLS_client_method());
-        talk(context, atoi(words[2]), atoi(words[3]), strtoul(words[4], NULL, 10), atof(words[5]));
+        talk(context, atoi(words[2]), atoi(words[3]), strtoul(words[4], NULL, 10));
         return 0;
     }
-    fprintf(stderr, "usage: secured server CERTIFICATE | secured client PORT CONNECTIONS SIZE SECONDS\n");
+    fprintf(stderr, "usage: secured server CERTIFICATE | secured client PORT CONNECTIONS SIZE\n");
     return 2;
 }

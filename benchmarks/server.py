@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +42,17 @@ class Server:
         self._process.communicate()
 
     def cpu(self) -> float:
-        """Seconds that it has run, all its threads, by the scheduler's own count."""
-        time.sleep(0.05)  # until it has seen that the clients are gone
-        total = 0
-        for thread in os.listdir(f"/proc/{self.pid}/task"):
-            with open(f"/proc/{self.pid}/task/{thread}/schedstat") as file:
-                total += int(file.read().split()[0])
-        return total / 1e9
+        """Seconds that it has run, all its threads."""
+        time.sleep(0.05)  # until it sleeps, and what it has run is counted
+        return sum(self.threads().values())
+
+    def threads(self) -> dict[int, float]:
+        """Seconds that each of its threads has run, by the scheduler's own count; the first is the main thread."""
+        ran = {}
+        for thread in sorted(map(int, os.listdir(f"/proc/{self.pid}/task"))):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+                ran[thread] = int(Path(f"/proc/{self.pid}/task/{thread}/schedstat").read_text().split()[0]) / 1e9
+        return ran
 
 
 def in_c(program: str = "echo", *libraries: str) -> str:
@@ -63,17 +69,49 @@ def in_c(program: str = "echo", *libraries: str) -> str:
     return str(built)
 
 
-def talk(network: str, port: str, connections: int, size: int, seconds: float) -> tuple[int, float, float]:
-    """Send ``size`` bytes on each connection, and again once they are back: echoes, their median and p99 in µs."""
-    command = [in_c(), "client", network, port, str(connections), str(size), str(seconds)]
-    echoes, median, p99 = answer_of(command, seconds + 60)
-    return int(echoes), float(median), float(p99)
+class Client:
+    """A client in C on a core of its own, connected while the ``with`` lasts."""
+
+    def __init__(self, command: list[str]) -> None:
+        self._command = [*peers.on_core(CLIENTS_CORE), *command]
+
+    def __enter__(self) -> Client:
+        pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        self._process: subprocess.Popen[str] = subprocess.Popen(self._command, **pipes, text=True)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def talk(self, seconds: float) -> list[float]:
+        """Send a message on each connection, and again once it is back, for so long: its figures, the echoes first."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            print(seconds, file=self._process.stdin, flush=True)
+        said = self._process.stdout.readline()
+        if not said:
+            _, complaint = self._process.communicate()
+            sys.exit(complaint.strip() or f"the client ended with {self._process.returncode}")
+        return [float(word) for word in said.split()]
 
 
-def answer_of(client: list[str], patience: float) -> list[str]:
-    """The words that a client prints, run on a core of its own for ``patience`` seconds at most."""
-    command = [*peers.on_core(CLIENTS_CORE), *client]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=patience)
-    if done.returncode:
-        sys.exit(done.stderr.strip() or f"the client ended with {done.returncode}")
-    return done.stdout.split()
+def client(network: str, port: str, connections: int, size: int) -> Client:
+    """The one of ``echo.c``, with messages of ``size`` bytes: how many came back, their median and p99 in µs."""
+    return Client([in_c(), "client", network, port, str(connections), str(size)])
+
+
+def cost(server: Server, clients: Callable[[], Client], warm_up: float, seconds: float) -> float:
+    """Microseconds of the server's CPU for an echo, with a client that was connected before and is so until after.
+
+    Another crowd has come and gone by then: what it leaves free in the heap decides whether loops that take 256 KiB for
+    each read have it mapped each time. A server that has run for a while has had such a crowd.
+    """
+    with clients() as first:
+        first.talk(warm_up * peers.SHARE)
+    with clients() as client:
+        client.talk(warm_up * peers.SHARE)
+        before = server.cpu()
+        echoes = client.talk(seconds * peers.SHARE)[0]
+        return (server.cpu() - before) / echoes * 1e6

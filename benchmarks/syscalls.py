@@ -1,11 +1,11 @@
 """System calls per echo.
 
-    python benchmarks/syscalls.py [--rounds 3] [--only CASE] [--peer LOOP] [--markdown]
+    python benchmarks/syscalls.py [--rounds 5] [--only CASE] [--peer LOOP] [--markdown]
 
-The servers of ``echo.py`` with 1 KiB, and the client in C. A figure is the difference between a long and a short
-conversation, system calls by echoes: so what connections cost to open and close is not in it. ``two writes`` is a
-protocol that answers in two writes, a head and a body, in one ``data_received``. The last column, ``C``, is a server of
-one ``recv`` and one ``send`` an echo. A call of io_uring may do the work of many of these.
+The servers of ``echo.py`` with 1 KiB, and the client in C. A figure is the server's system calls by the echoes of half
+a second, with all connections open before and after. ``two writes`` is a protocol that answers in two writes, a head
+and a body, in one ``data_received``. The last column, ``C``, is a server of one ``recv`` and one ``send`` an echo. A
+call of io_uring may do the work of many of these.
 
 The kernel counts them (``perf stat``, a tracepoint), which slows nobody, where that is permitted: mostly to root. If
 not, ``strace`` counts, and the table says so: it makes a server many times slower, which then finds more to do each
@@ -26,12 +26,12 @@ from collections.abc import Iterator
 
 import echo
 import peers
-from server import Server, in_c, talk
+from server import Server, client, in_c
 
 SIZE = 1024
-SHORT, LONG = 0.1, 0.6  # seconds of conversation
+WARM_UP, SECONDS = 0.1, 0.6
 KINDS = ["protocol", "streams", "sock", "udp"]
-CASES = [f"{kind} x{connections}" for kind in KINDS for connections in (1, 10, 200)]
+CASES = [f"{kind} x{many}" for kind in KINDS for many in (1, 10, 50 if kind == "udp" else 200)]
 CASES += ["two writes x1", "two writes x200"]
 
 PERF = ["perf", "stat", "--field-separator", ",", "--event", "raw_syscalls:sys_enter"]
@@ -40,25 +40,25 @@ STRACE = ["strace", "--follow-forks", "--summary-only", "--summary-columns=calls
 
 @functools.cache
 def counter() -> list[str]:
-    """The command that counts."""
+    """The command that counts; nothing where there is none."""
     if shutil.which("perf") and subprocess.run([*PERF, "true"], capture_output=True, check=False).returncode == 0:
         return PERF
-    if shutil.which("strace"):
-        return STRACE
-    sys.exit("neither perf may count system calls nor is strace installed (apt-get install strace)")
+    return STRACE if shutil.which("strace") else []
 
 
 @contextlib.contextmanager
 def counted(pid: int) -> Iterator[list[int]]:
     """Fills a list with the number of system calls of a process and its threads."""
     found: list[int] = []
+    if not counter():
+        sys.exit("neither perf may count system calls nor is strace installed (apt-get install strace)")
     command = [*counter(), "-p", str(pid)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        time.sleep(0.3)  # until it counts
+        time.sleep(0.3)  # until it counts; the server sleeps
         try:
             yield found
         finally:
-            time.sleep(0.1)  # until the server has seen that the client is gone
+            time.sleep(0.1)  # until the server has had its last word
             process.send_signal(signal.SIGINT)
             _, said = process.communicate()
     # perf: a line with the count first; strace: a table with the total last
@@ -75,17 +75,14 @@ def measure(peer: str, case: str) -> float:
     kind, connections = case.split(" x")
     network = "udp" if kind == "udp" else "tcp"
     command = [in_c(), "server", network] if peer == "C" else [sys.executable, echo.__file__, "--serve", peer, kind]
-    with Server(command) as server:
-        talk(network, server.port, int(connections), SIZE, SHORT)
-        calls, echoes = [], []
-        for seconds in (SHORT, LONG):
-            with counted(server.pid) as found:
-                echoes.append(talk(network, server.port, int(connections), SIZE, seconds * peers.SHARE)[0])
-            calls.append(found[0])
-    return (calls[1] - calls[0]) / (echoes[1] - echoes[0])
+    with Server(command) as server, client(network, server.port, int(connections), SIZE) as other:
+        other.talk(WARM_UP * peers.SHARE)
+        with counted(server.pid) as found:
+            echoes = other.talk(SECONDS * peers.SHARE)[0]
+    return found[0] / echoes
 
 
 if __name__ == "__main__":
     assert __doc__
-    unit = f"system calls per echo, counted by {counter()[0]}"
-    sys.exit(peers.run(__file__, __doc__, unit, CASES, measure, more=("C",), rounds=3))
+    unit = f"system calls per echo, counted by {(counter() or ['nothing'])[0]}"
+    sys.exit(peers.run(__file__, __doc__, unit, CASES, measure, more=("C",)))

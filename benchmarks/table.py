@@ -15,7 +15,7 @@ from typing import Any
 from plain import PLAIN  # before anything of rota's
 
 from rota.bench.peers import US
-from rota.bench.rounds import Cell
+from rota.bench.rounds import Cell, is_behind
 
 Row = dict[str, Cell]
 
@@ -34,29 +34,29 @@ class Table:
     limits: list[str]  # the columns that are no peer: what nobody can pass by much
     rows: dict[str, Row] = dataclasses.field(default_factory=dict)
 
-    def best(self, row: str) -> tuple[str, float] | None:
-        """The best peer of a row and how many times better rota is; None where nobody else has a figure."""
-        others = [
-            (cell.ratio, peer)
-            for peer, cell in self.rows[row].items()
-            if peer not in (US, PLAIN, *self.limits) and cell.ratio is not None
-        ]
-        ratio, peer = min(others, default=(None, ""))
-        return None if ratio is None else (peer, ratio)
+    def others(self, row: str) -> list[tuple[float, str]]:
+        """The peers of a row, the best first, each after how many times better rota is."""
+        cells = self.rows[row].items()
+        peers = [(peer, cell.ratio) for peer, cell in cells if peer not in (US, PLAIN, *self.limits)]
+        return sorted((ratio, peer) for peer, ratio in peers if ratio is not None)
 
     def behind(self, row: str) -> str:
-        """What is ahead of rota in a row; nothing where nobody is."""
+        """Who is ahead of rota in a row, with the least and the greatest ratio of a round; nothing where nobody is."""
         if self.rows[row][US].figure is None:
             return "without a figure"
-        best = self.best(row)
-        return f"behind {best[0]}, {best[1]:.2f}x" if best and round(best[1], 2) < 1 else ""
+        ahead = [(ratio, peer) for ratio, peer in self.others(row) if is_behind(ratio)]
+        words = ", ".join(f"{peer} {ratio:.2f}x{self.between(row, peer)}" for ratio, peer in ahead)
+        return f"behind {words}" if words else ""
+
+    def between(self, row: str, peer: str) -> str:
+        found = self.rows[row][peer].range
+        return f" ({found[0]:.2f} to {found[1]:.2f})" if found else ""
 
     def verdict(self, row: str) -> str:
         """Rota beside the best peer, as it stands in the last column."""
         if behind := self.behind(row):
             return f"**{behind}**"
-        best = self.best(row)
-        return f"{best[1]:.2f}x {best[0]}" if best else ""
+        return next((f"{ratio:.2f}x {peer}" for ratio, peer in self.others(row)), "")
 
     def heading(self) -> str:
         return f"{self.machine}; {', '.join(self.versions)}; {self.date}"

@@ -1,6 +1,6 @@
 """How late timers are on an idle loop.
 
-    python benchmarks/timers.py [--rounds 3] [--only CASE] [--peer LOOP] [--markdown]
+    python benchmarks/timers.py [--rounds 5] [--only CASE] [--peer LOOP] [--markdown]
 
 One timer at a time, nothing else to do: 1,000 of ``call_later``, due in 0.1 to 5 ms, and 500 of
 ``asyncio.sleep(0.0021)``. The rows are the median and the 99th percentile of how late they were, in microseconds, and
@@ -82,4 +82,4 @@ def measure(peer: str, case: str) -> dict[str, float]:
 if __name__ == "__main__":
     assert __doc__
     unit = "microseconds late"
-    sys.exit(peers.run(__file__, __doc__, unit, MANY, measure, more=(KERNEL,), rounds=3))
+    sys.exit(peers.run(__file__, __doc__, unit, MANY, measure, more=(KERNEL,), core=1))

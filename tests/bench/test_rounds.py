@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from rota.bench.rounds import Cell, NoFigure, ask, by_turns, cell
+from rota.bench.rounds import Cell, NoFigure, ask, by_turns, cell, is_behind
 
 
 def python(program: str) -> list[str]:
@@ -22,10 +22,12 @@ def test_they_take_turns_and_a_ratio_is_the_median_of_those_within_each_round() 
         return figures[peer].pop(0)
 
     found, why = by_turns(["rota", "uvloop"], 3, turn)
-    assert called == ["rota", "uvloop"] * 3
+    assert called == ["rota", "uvloop", "uvloop", "rota", "rota", "uvloop"]  # nobody is always first
     assert why == {}
-    assert cell(found["rota"], found["rota"]) == Cell(2.0, 1.0)
-    assert cell(found["uvloop"], found["rota"]) == Cell(8.0, 3.0)
+    assert cell(found["rota"], found["rota"]) == Cell(2.0, 1.0, range=(1.0, 1.0))
+    assert cell(found["uvloop"], found["rota"]) == Cell(8.0, 3.0, range=(2.0, 4.0))
+    more = cell(found["uvloop"], found["rota"], more_is_better=True)
+    assert more == Cell(8.0, 1 / 3, range=(0.25, 0.5))
 
 
 def test_who_has_no_figure_once_is_not_asked_again_and_says_why() -> None:
@@ -40,7 +42,11 @@ def test_who_has_no_figure_once_is_not_asked_again_and_says_why() -> None:
     found, why = by_turns(["rota", "rloop"], 3, turn)
     assert why == {"rloop": "no TLS"}
     assert cell(found["rloop"], found["rota"], why["rloop"]) == Cell(None, None, "no TLS")
-    assert called == ["rota", "rloop", "rota", "rloop", "rota"]
+    assert called == ["rota", "rloop", "rloop", "rota", "rota"]
+
+
+def test_rota_is_behind_by_what_can_be_read() -> None:
+    assert [is_behind(ratio) for ratio in (None, 0.5, 0.99, 0.996, 1.0)] == [False, True, True, False, False]
 
 
 def test_where_rota_has_no_figure_the_others_have_no_ratio() -> None:

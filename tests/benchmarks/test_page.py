@@ -19,8 +19,8 @@ def page(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def cell(figure: float | None, ratio: float | None, why: str = "") -> dict[str, Any]:
-    return {"figure": figure, "ratio": ratio, "why": why}
+def cell(figure: float | None, ratio: float | None, why: str = "", between: Any = None) -> dict[str, Any]:
+    return {"figure": figure, "ratio": ratio, "why": why, "range": between}
 
 
 def save(folder: Path, name: str, rows: dict[str, Any], python: str = "3.13.0") -> None:
@@ -31,6 +31,14 @@ def save(folder: Path, name: str, rows: dict[str, Any], python: str = "3.13.0") 
     saved.write_text(json.dumps({**words, **columns, "rows": rows}))
 
 
+def files(folder: Path) -> list[str]:
+    """Where the page, the README and the runs of a test are."""
+    readme = folder / "README.md"
+    if not readme.exists():
+        readme.write_text(EMPTY.format("overview"))
+    return ["--page", str(folder / "page.md"), "--readme", str(readme), "--results", str(folder / "results")]
+
+
 @pytest.fixture
 def written(tmp_path: Path) -> Any:
     """Writes a page with places for ``names`` from what was saved, and returns its text."""
@@ -38,9 +46,9 @@ def written(tmp_path: Path) -> Any:
     def write(*names: str) -> str:
         path = tmp_path / "page.md"
         path.write_text("Words.\n" + "".join(EMPTY.format(name) for name in names))
-        done = page("--page", str(path), "--results", str(tmp_path / "results"))
+        done = page(*files(tmp_path))
         assert done.returncode == 0, done.stderr
-        assert page("--check", "--page", str(path), "--results", str(tmp_path / "results")).returncode == 0
+        assert page("--check", *files(tmp_path)).returncode == 0
         return path.read_text()
 
     return write
@@ -52,14 +60,14 @@ def test_the_page_is_what_the_runs_say() -> None:
 
 
 def test_a_row_where_a_peer_is_ahead_is_in_two_places(tmp_path: Path, written: Any) -> None:
-    ahead = {"rota": cell(2, 1), "quick": cell(1, 0.5), "floor": cell(0.1, 0.05)}
+    ahead = {"rota": cell(2, 1), "quick": cell(1, 0.5, "", (0.4, 0.6)), "floor": cell(0.1, 0.05)}
     behind = {"rota": cell(2, 1), "quick": cell(4, 2.0), "floor": cell(0.1, 0.05)}
     save(tmp_path, "race", {"lost": ahead, "won": behind})
     text = written("machine", "behind", "race")
-    assert "| race | 3.13.0 | lost | behind quick, 0.50x |" in text
-    assert "| lost | 2 | 1 (0.50x) | 0.1 (0.05x) | **behind quick, 0.50x** |" in text
+    assert "| race | 3.13.0 | lost | behind quick 0.50x (0.40 to 0.60) |" in text
+    assert "| lost | 2 | 1 (0.50x) | 0.1 (0.05x) | **behind quick 0.50x (0.40 to 0.60)** |" in text
     assert "| won | 2 | 4 (2.00x) | 0.1 (0.05x) | 2.00x quick |" in text
-    assert "In 1 of the 2 rows" in text
+    assert "In 1 of compiled rota's 2 rows" in text
 
 
 def test_a_row_without_a_figure_of_rotas_is_one_where_it_is_behind(tmp_path: Path, written: Any) -> None:
@@ -75,7 +83,7 @@ def test_each_python_has_its_table(tmp_path: Path, written: Any) -> None:
     text = written("machine", "behind", "race")
     places = [text.index(f"on CPython {python},") for python in ("3.13.0", "3.11.7", "3.9.1")]
     assert places == sorted(places)
-    assert "In none of the 3 rows" in text
+    assert "In none of compiled rota's 3 rows" in text
 
 
 @pytest.mark.parametrize("names", [("machine", "race"), ("behind", "race"), ("machine", "behind")])
@@ -83,7 +91,7 @@ def test_no_place_can_be_forgotten(tmp_path: Path, names: tuple[str, ...]) -> No
     save(tmp_path, "race", {"won": {"rota": cell(2, 1), "quick": cell(4, 2.0)}})
     path = tmp_path / "page.md"
     path.write_text("".join(EMPTY.format(name) for name in names))
-    done = page("--page", str(path), "--results", str(tmp_path / "results"))
+    done = page(*files(tmp_path))
     assert done.returncode == 1
     assert "the page needs one place for" in done.stderr
 
@@ -93,6 +101,19 @@ def test_a_page_that_was_changed_by_hand_fails(tmp_path: Path, written: Any) -> 
     text = written("machine", "behind", "race")
     path = tmp_path / "page.md"
     path.write_text(text.replace("behind quick", "ahead of quick"))
-    done = page("--check", "--page", str(path), "--results", str(tmp_path / "results"))
+    done = page("--check", *files(tmp_path))
     assert done.returncode == 1
     assert "run benchmarks/page.py" in done.stderr
+
+
+def test_the_readme_has_the_ratios_of_the_newest_python(tmp_path: Path, written: Any) -> None:
+    for python, ratio in (("3.11.7", 9.0), ("3.13.0", 3.0)):
+        rows = {"step": {"rota": cell(2, 1), "quick": cell(6, ratio), "floor": cell(1, 0.5)}}
+        others = ("wake", "spawn", "gather", "call_soon", "call_later", "timeout", "queue")
+        rows |= {name: {"rota": cell(2, 1), "quick": cell(None, None, "fell over")} for name in others}
+        save(tmp_path, "clockwork", rows, python)
+    written("machine", "behind", "clockwork")
+    text = (tmp_path / "README.md").read_text()
+    assert "| | quick |" in text
+    assert "| a task's step | 3.00x |" in text
+    assert "| `call_soon` | - |" in text

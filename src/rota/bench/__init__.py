@@ -2,12 +2,13 @@
 
     from rota.bench.measure import measure
 
-    report = measure()                      # the short version: ten operations, about half a minute
+    report = measure()                      # the short version: ten operations, a minute or less
     report = measure(["step"], rounds=1)    # one of them, once
 
 A figure is CPU time, user and system, per operation, and comes from a process of its own; the loops take turns. An
 operation is one of the clockwork's (``operations``) or an echo server that a client in another process talks to
-(``echo``). The tables of ``docs/benchmarks.md`` are made of the same operations, with more patience.
+(``echo``). The tables of ``docs/benchmarks.md`` are made of the same operations and servers, with more patience and a
+client in C.
 """
 
 from __future__ import annotations

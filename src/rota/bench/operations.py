@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 import time
 from collections.abc import Callable, Coroutine
 from types import coroutine
@@ -140,7 +141,7 @@ async def call_soon(count: int) -> int:
 
 
 async def threadsafe(count: int) -> int:
-    """call_soon_threadsafe from the loop's own thread, per call"""
+    """call_soon_threadsafe in the loop's own thread, per call"""
     loop = asyncio.get_running_loop()
 
     def nothing_at_all() -> None:
@@ -151,6 +152,23 @@ async def threadsafe(count: int) -> int:
             loop.call_soon_threadsafe(nothing_at_all)
         await asyncio.sleep(0)
     return count // 1000 * 1000
+
+
+async def from_thread(count: int) -> int:
+    """call_soon_threadsafe in another thread, 100 at a time, until the loop has called the last, per call"""
+    loop = asyncio.get_running_loop()
+    called = threading.Event()
+
+    def call() -> None:
+        for _ in range(count // 100):
+            for _ in range(99):
+                loop.call_soon_threadsafe(nothing_sync)
+            loop.call_soon_threadsafe(called.set)
+            called.wait()
+            called.clear()
+
+    await loop.run_in_executor(None, call)
+    return count // 100 * 100
 
 
 async def call_later(count: int) -> int:
@@ -187,7 +205,7 @@ async def sleeps(count: int) -> int:
     """100,000 tasks asleep at once, from their start to their end, per task"""
     loop = asyncio.get_running_loop()
     # All are asleep before the first wakes: they sleep until a time when even a slow loop has started them.
-    end = loop.time() + count * 10e-6
+    end = loop.time() + count * 30e-6
 
     async def work() -> None:
         await asyncio.sleep(end - loop.time())
@@ -239,6 +257,9 @@ async def executor(count: int) -> int:
     return count
 
 
+#: What one of these costs depends on how many there are: the collector looks at all tasks that are alive.
+WHOLE = {"gather", "rota.gather", "TaskGroup", "sleeps"}
+
 #: name -> (what runs, how many operations)
 OPERATIONS: dict[str, tuple[Callable[[int], Coroutine[Any, Any, int]], int]] = {
     "step": (step, 400_000),
@@ -250,6 +271,7 @@ OPERATIONS: dict[str, tuple[Callable[[int], Coroutine[Any, Any, int]], int]] = {
     "TaskGroup": (task_group, MANY),
     "call_soon": (call_soon, 400_000),
     "threadsafe": (threadsafe, 100_000),
+    "from a thread": (from_thread, 100_000),
     "call_later": (call_later, 100_000),
     "timers": (timers, 100_000),
     "sleeps": (sleeps, MANY),
@@ -263,7 +285,8 @@ OPERATIONS: dict[str, tuple[Callable[[int], Coroutine[Any, Any, int]], int]] = {
 def measure(new_loop: Callable[[], asyncio.AbstractEventLoop], operation: str, seconds: float | None = None) -> float:
     """Seconds of CPU per operation on a new loop, in this process.
 
-    It is done as often as ``OPERATIONS`` says, or as often as about ``seconds`` take.
+    It is done as often as ``OPERATIONS`` says, or as often as about ``seconds`` take; those of ``WHOLE`` as often as
+    ``OPERATIONS`` says, or several times that.
     """
     work, count = OPERATIONS[operation]
 
@@ -273,7 +296,9 @@ def measure(new_loop: Callable[[], asyncio.AbstractEventLoop], operation: str, s
         piece, pieces = count, 1
         if seconds is not None:
             enough = int(few * seconds * 1e9 / (time.process_time_ns() - began))
-            piece, pieces = min(max(enough, FEWEST), count), max(round(enough / count), 1)
+            pieces = max(round(enough / count), 1)
+            if operation not in WHOLE:
+                piece = min(max(enough, FEWEST), count)
         gc.collect()
         done = 0
         began = time.process_time_ns()

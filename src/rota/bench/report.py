@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from .peers import US
-from .rounds import Cell
+from .rounds import Cell, is_behind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,8 @@ class Row:
 
     @property
     def behind(self) -> list[str]:
-        """The loops that take less than rota, by what can be read in two places after the point."""
-        return [loop for loop, cell in self.cells.items() if cell.ratio is not None and round(cell.ratio, 2) < 1]
+        """The loops that take less than rota."""
+        return [loop for loop, cell in self.cells.items() if is_behind(cell.ratio)]
 
 
 @dataclass(frozen=True, slots=True)

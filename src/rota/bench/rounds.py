@@ -32,11 +32,14 @@ class NoFigure(RotaError):  # noqa: N818 - it is named for what there is not
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One figure of a table: the median, and how many times rota's it is; None where there is none, and ``why``."""
+    """One figure of a table: the median of the rounds, and how many times better rota is, by the median of the ratios
+    within each round; None where there is none, and ``why``. ``range`` is the least and the greatest of those ratios.
+    """
 
     figure: float | None
     ratio: float | None
     why: str = ""
+    range: tuple[float, float] | None = None
 
 
 def by_turns(
@@ -44,12 +47,14 @@ def by_turns(
 ) -> tuple[dict[str, list[Figure]], dict[str, str]]:
     """Call ``turn`` for each of ``peers``, round by round; returns all figures, and why a peer lacks some.
 
-    Whoever raises NoFigure is left out from then on.
+    Each round begins with another peer, so that none always follows the same one. Whoever raises NoFigure is left out
+    from then on.
     """
     figures: dict[str, list[Figure]] = {peer: [] for peer in peers}
     why: dict[str, str] = {}
-    for _ in range(rounds):
-        for peer in peers:
+    for number in range(rounds):
+        first = number % len(peers)
+        for peer in [*peers[first:], *peers[:first]]:
             if peer in why:
                 continue
             try:
@@ -59,12 +64,20 @@ def by_turns(
     return figures, why
 
 
-def cell(mine: Sequence[float], rotas: Sequence[float], why: str = "") -> Cell:
+def cell(mine: Sequence[float], rotas: Sequence[float], why: str = "", more_is_better: bool = False) -> Cell:
     """The cell of a peer that had these figures, where rota had those."""
     if why or not mine:
         return Cell(None, None, why)
-    ratio = statistics.median(a / b for a, b in zip(mine, rotas, strict=True)) if len(rotas) == len(mine) else None
-    return Cell(statistics.median(mine), ratio)
+    figure = statistics.median(mine)
+    if len(rotas) != len(mine) or min(*mine, *rotas) <= 0:
+        return Cell(figure, None)
+    ratios = [b / a if more_is_better else a / b for a, b in zip(mine, rotas, strict=True)]
+    return Cell(figure, statistics.median(ratios), range=(min(ratios), max(ratios)))
+
+
+def is_behind(ratio: float | None) -> bool:
+    """Whether rota is, by what can be read in two places after the point."""
+    return ratio is not None and round(ratio, 2) < 1
 
 
 def ask(command: Sequence[str], patience: float = PATIENCE) -> str:
