@@ -12,6 +12,8 @@ are rota's, on the others asyncio's; two columns more are asyncio's streams on r
 1 KiB, 50     the same over 50 connections at once
 line          lines of 100 bytes, ``readline`` on both sides, one connection
 300 kB        300,000 bytes, one connection
+connect, 1    1 KiB over a connection of its own, opened before and closed after, one at a time
+connect, 50   the same, 50 at once
 ============  ========================================================================
 """
 
@@ -30,12 +32,15 @@ ASYNCIO_ON_ROTA = "asyncio's on rota"
 SOCKETS = "sockets"
 LIMIT = 1 << 20  # of every reader: no message is cut
 
-#: name -> (connections, bytes of a message, whether it is read as a line, messages)
+#: name -> (connections at once, bytes of a message, whether it is read as a line, messages, whether each has a
+#: connection of its own)
 CASES = {
-    "1 KiB, 1": (1, 1024, False, 10_000),
-    "1 KiB, 50": (50, 1024, False, 10_000),
-    "line": (1, 100, True, 10_000),
-    "300 kB": (1, 300_000, False, 600),
+    "1 KiB, 1": (1, 1024, False, 10_000, False),
+    "1 KiB, 50": (50, 1024, False, 10_000, False),
+    "line": (1, 100, True, 10_000, False),
+    "300 kB": (1, 300_000, False, 600, False),
+    "connect, 1": (1, 1024, False, 2000, True),
+    "connect, 50": (50, 1024, False, 4000, True),
 }
 
 
@@ -67,21 +72,28 @@ async def client(streams: Any, address: tuple[str, int], size: int, line: bool, 
 
 async def exchange(streams: Any, case: str) -> float:
     """Microseconds of CPU per message."""
-    connections, size, line, count = CASES[case]
+    connections, size, line, count, anew = CASES[case]
     each = max(int(count * peers.SHARE) // connections, 1)
+
+    async def talk(count: int) -> None:
+        for _ in range(count if anew else 1):
+            await client(streams, address, size, line, 1 if anew else count)
+
     server = await streams.start_server(echo_lines if line else echo, "127.0.0.1", 0, limit=LIMIT)
     async with server:
         address = server.sockets[0].getsockname()
-        await asyncio.gather(*[client(streams, address, size, line, 20) for _ in range(connections)])
+        await asyncio.gather(*[talk(20) for _ in range(connections)])
         gc.collect()
         began = time.process_time_ns()
-        await asyncio.gather(*[client(streams, address, size, line, each) for _ in range(connections)])
+        await asyncio.gather(*[talk(each) for _ in range(connections)])
         return (time.process_time_ns() - began) / (each * connections) / 1000
 
 
 def kernel(case: str) -> float:
     """The same messages over two sockets: no loop, no streams."""
-    _, size, _, whole = CASES[case]
+    _, size, _, whole, anew = CASES[case]
+    if anew:
+        sys.exit("only messages are sent over bare sockets")
     count = max(int(whole * peers.SHARE), 1)
     message = b"x" * size
     with socket.create_server(("127.0.0.1", 0)) as listener:

@@ -8,6 +8,8 @@ import threading
 
 import pytest
 
+from rota.net import dns
+
 STREAM = {"type": socket.SOCK_STREAM}
 
 
@@ -182,3 +184,37 @@ def test_a_resolver_of_the_programs_own_is_asked_for_names_alone(run_real, monke
         return asked
 
     assert run_real(main()) == ["name.test"]
+
+
+@pytest.mark.parametrize("kind", [socket.SOCK_STREAM, socket.SOCK_DGRAM])
+@pytest.mark.parametrize("family", [socket.AF_UNSPEC, socket.AF_INET, socket.AF_INET6])
+@pytest.mark.parametrize(
+    "host",
+    [
+        *(
+            "127.0.0.1",
+            "0.0.0.0",
+            "255.255.255.255",
+            "::1",
+            "::",
+            "0:0::0:1",
+            "FE80::1",
+            "::ffff:1.2.3.4",
+            "2001:db8::1",
+        ),
+        *("127.1", "1", "0x7f.0.0.1", "127.0.0.01", "1.2.3.4 ", "::g", "1::2::3", "fe80::1%lo", "", "[::1]"),
+    ],
+)
+def test_what_is_known_of_an_address_is_what_getaddrinfo_says(host, family, kind):
+    """Without a look-up, and so without the resolver, whatever the spelling."""
+    try:
+        said = socket.getaddrinfo(host, 80, family, kind, 0, dns.LITERAL)
+    except OSError:
+        said = None
+    assert dns.look_nothing_up(host, 80, family, kind, 0, 0) == said
+
+
+def test_a_protocol_that_does_not_go_with_the_kind_is_getaddrinfos_to_judge():
+    assert dns.look_nothing_up("127.0.0.1", 80, 0, socket.SOCK_STREAM, socket.IPPROTO_UDP, 0) is None
+    known = dns.look_nothing_up("127.0.0.1", 80, 0, socket.SOCK_STREAM, socket.IPPROTO_TCP, 0)
+    assert known == [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", ("127.0.0.1", 80))]

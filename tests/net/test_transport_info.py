@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 
 import pytest
@@ -50,6 +51,20 @@ def test_both_ends_know_their_addresses(run_real):
         name = client.get_extra_info("sockname")
         await done(server, ours, theirs)
         assert client.get_extra_info("sockname") == name
+
+    run_real(main())
+
+
+def test_the_sockets_of_both_ends_do_not_block(run_real):
+    """The files themselves, and not only what Python knows of them: the kernel would wait in a write."""
+
+    async def main():
+        server, client, peer = await accepted(asyncio.get_running_loop())
+        for protocol in (client, peer):
+            sock = protocol.transport.get_extra_info("socket")
+            assert os.get_blocking(sock.fileno()) is False
+            assert sock.gettimeout() == 0
+        await done(server, client, peer)
 
     run_real(main())
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 import socket
+from socket import inet_ntop, inet_pton
 from types import NoneType
 from typing import Any
 
@@ -16,6 +17,9 @@ from ..executor import Executor
 
 AddressInfo = tuple[int, int, int, str, Any]
 LITERAL = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+
+VERSIONS = (socket.AF_INET, socket.AF_INET6)
+PROTOCOLS = ((socket.SOCK_STREAM, socket.IPPROTO_TCP), (socket.SOCK_DGRAM, socket.IPPROTO_UDP))
 
 #: Another in its place, a program's own or a test's, may take its time, knows nothing of flags perhaps, and is asked in
 #: a thread.
@@ -87,8 +91,34 @@ class Names(Executor):
 
 def look_nothing_up(host: Any, port: Any, family: int, kind: int, proto: int, flags: int) -> list[AddressInfo] | None:
     """What ``getaddrinfo`` says of a literal address with a port number, or None for a name of either."""
+    if not flags and type(host) is str and type(port) is int and 0 <= port <= 65535:
+        known = plain_address(host, port, family, kind, proto)
+        if known is not None:
+            return [known]
     try:
         found: list[Any] = getaddrinfo(host, port, family, kind, proto, flags | LITERAL)
     except OSError:
         return None
     return found
+
+
+def plain_address(host: str, port: int, family: int, kind: int, proto: int) -> AddressInfo | None:
+    """The same of what a program writes nearly always: an IP address without a zone, for TCP or UDP. Otherwise None.
+
+    ``getaddrinfo`` encodes, asks the C library and makes enums of what it says: seven microseconds to this one.
+    """
+    for known, number in PROTOCOLS:
+        if kind == known and proto in (0, number):
+            break
+    else:
+        return None
+    version = VERSIONS[":" in host]
+    if family not in (0, version):
+        return None
+    try:
+        packed = inet_pton(version, host)
+    except (OSError, ValueError):
+        return None
+    if version == VERSIONS[False]:
+        return version, known, number, "", (host, port)
+    return version, known, number, "", (inet_ntop(version, packed), port, 0, 0)

@@ -32,6 +32,8 @@ GONE = (
     errno.EPROTO,
 )
 
+Accept = Callable[[], tuple[socket.socket, Any]]
+
 #: Since Python 3.12, wait_closed() waits for the connections too.
 WAIT_FOR_CONNECTIONS = sys.version_info >= (3, 12)
 
@@ -60,6 +62,7 @@ class Server(asyncio.AbstractServer):
         #: What the poller has for each socket: the number and the handle.
         self._listening: dict[socket.socket, tuple[int, Handle]] = {}
         self._in_trouble = False  # accept() has failed, and that was said
+        self._polls = -1  # of the loop, when a connection last waited
         self._serving_forever: Any = None
         self._active = 0
         self._waiters: list[Any] | None = []
@@ -180,7 +183,7 @@ class Server(asyncio.AbstractServer):
 
     def _listen(self, sock: socket.socket) -> None:
         number = sock.fileno()
-        handle = Handle(self._accept, (sock,), self._loop)
+        handle = Handle(self._accept, (sock, accepting(sock), is_tcp(sock)), self._loop)
         self._loop._poller.add_reader(number, handle)
         self._listening[sock] = (number, handle)
 
@@ -215,13 +218,18 @@ class Server(asyncio.AbstractServer):
                 }
             )
 
-    def _accept(self, sock: socket.socket) -> None:
-        """Take the connections that wait, as many as the kernel may keep waiting: others have their turn, too."""
-        for _ in range(max(1, self._backlog)):
+    def _accept(self, sock: socket.socket, accept: Accept, tcp: bool) -> None:
+        """Take a connection; if there was one in the poll before, too, take as many as the kernel may keep waiting, and
+        then others have their turn. One that comes alone is not worth asking for the next.
+        """
+        polls = self._loop._polls
+        most = max(1, self._backlog) if polls == self._polls + 1 else 1
+        self._polls = polls
+        for _ in range(most):
             if self._sockets is None:
                 return  # a protocol factory has closed the server
             try:
-                connection, address = sock.accept()
+                connection, address = accept()
             except (BlockingIOError, InterruptedError):
                 self._in_trouble = False  # all who waited have been taken
                 return
@@ -230,7 +238,7 @@ class Server(asyncio.AbstractServer):
                     continue
                 self._accept_later(sock, error)
                 return
-            self._open(connection, address)
+            self._open(connection, address, tcp)
 
     def _accept_later(self, sock: socket.socket, error: OSError) -> None:
         """Nothing can be accepted now. The poller would tell of the waiting connections at every turn: look away for
@@ -249,7 +257,7 @@ class Server(asyncio.AbstractServer):
                 }
             )
 
-    def _open(self, connection: socket.socket, address: Any) -> None:
+    def _open(self, connection: socket.socket, address: Any, tcp: bool) -> None:
         try:
             connection.setblocking(False)
             protocol = self._protocol_factory()
@@ -264,7 +272,8 @@ class Server(asyncio.AbstractServer):
                     handshake_timeout=self._handshake_timeout,
                     shutdown_timeout=self._shutdown_timeout,
                 )
-            no_delay(connection)
+            if tcp:
+                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             SocketTransport(self._loop, connection, protocol, None, address, self)
         except (SystemExit, KeyboardInterrupt):
             connection.close()
@@ -279,7 +288,26 @@ class Server(asyncio.AbstractServer):
             )
 
 
+def accepting(sock: socket.socket) -> Accept:
+    """What does as ``sock.accept()`` does. Python's asks the listening socket what it is each time, and makes enums of
+    the answers: half of what accepting takes.
+    """
+    if type(sock) is not socket.socket:
+        return sock.accept
+    family, kind, proto = int(sock.family), int(sock.type), sock.proto
+
+    def accept() -> tuple[socket.socket, Any]:
+        fd, address = sock._accept()  # type: ignore[attr-defined]  # what accept() is made of
+        return socket.socket(family, kind, proto, fd), address
+
+    return accept
+
+
+def is_tcp(sock: socket.socket) -> bool:
+    return sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM
+
+
 def no_delay(sock: socket.socket) -> None:
     """Send small packets at once (TCP_NODELAY): they are whole turns' writes already."""
-    if sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM:
+    if is_tcp(sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

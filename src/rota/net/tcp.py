@@ -171,7 +171,8 @@ class Tcp(SocketCalls):
         from .transport import SocketTransport
 
         self._check_free(sock.fileno())
-        sock.setblocking(False)
+        if not ours:
+            sock.setblocking(False)
         waiter = self.create_future()
         try:
             protocol = protocol_factory()

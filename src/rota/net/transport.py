@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from ..core.turn import LoopCore
 
 DATA_REFUSED = "Fatal error: protocol.data_received() call failed."
+#: What ``get_extra_info`` answers of a socket.
+OF_SOCKET = frozenset(("peername", "sockname", "socket"))
 LARGE_READ = limits.LARGE_READ
 WRITE_NOW = limits.SOCKET_WRITE_NOW
 WRITE_BUFFERS = limits.WRITE_BUFFERS
@@ -495,6 +497,8 @@ class SocketTransport(Watched):
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         if self._extra is None:
+            if name not in OF_SOCKET:
+                return default  # streams ask each connection for its sslcontext
             self._look_at(self._file)
         return self._extra.get(name, default)
 
