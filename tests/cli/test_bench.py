@@ -84,8 +84,8 @@ def test_json_is_the_only_thing_on_stdout(monkeypatch: pytest.MonkeyPatch, capsy
         "name": "step",
         "what": known()["step"],
         "cells": {
-            "rota": {"figure": 2e-7, "ratio": 1.0, "why": ""},
-            "asyncio": {"figure": 1e-7, "ratio": 0.5, "why": ""},
+            "rota": {"figure": 2e-7, "ratio": 1.0, "range": [1.0, 1.0], "why": ""},
+            "asyncio": {"figure": 1e-7, "ratio": 0.5, "range": [0.5, 0.5], "why": ""},
         },
         "behind": ["asyncio"],
     }

@@ -58,10 +58,11 @@ def copy(data: bytes | bytearray | memoryview) -> bytes:
 
 def recv(sock: socket.socket, fd: int, large: bool) -> bytes | None:
     """What has come, at most ``limits.SOCKET_READ_SIZE`` bytes; empty at the end of the stream. ``large`` says that the
-    last time it was much.
+    last time it was much: here, a socket that does not bring much is asked for less, since the C library takes memory
+    for more than 128 KiB from the system each time, and gives it back.
     """
     try:
-        return sock.recv(limits.SOCKET_READ_SIZE)
+        return sock.recv(limits.SOCKET_READ_SIZE if large else limits.READ_SIZE)
     except (BlockingIOError, InterruptedError):
         return None
 
