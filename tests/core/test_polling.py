@@ -201,6 +201,7 @@ def test_a_loop_that_sleeps_is_woken_once_for_the_calls_of_a_thread(monkeypatch)
 
         def wake(self):
             self.asked += 1
+            return True
 
     monkeypatch.setattr(rota.loop, "Waker", Deaf)
     loop = rota.new_event_loop()
@@ -213,7 +214,7 @@ def test_a_loop_that_sleeps_is_woken_once_for_the_calls_of_a_thread(monkeypatch)
             loop.call_soon_threadsafe(heard.append, "before")
         for number in range(50):
             loop.call_soon_threadsafe(heard.append, number)
-        asked.append(waker.asked)
+        asked.append((waker.asked, loop._polls + 1))
         loop.call_soon_threadsafe(loop.stop)
         super(Deaf, waker).wake()
 
@@ -222,8 +223,34 @@ def test_a_loop_that_sleeps_is_woken_once_for_the_calls_of_a_thread(monkeypatch)
     loop.run_forever()
     thread.join()
     loop.close()
-    assert asked == [1]
+    ((times, sleeps),) = asked
+    assert times <= sleeps < 10
     assert heard[-50:] == list(range(50))
+
+
+def test_a_wake_up_that_the_kernel_refuses_is_tried_again_by_the_next_call(monkeypatch):
+    class Refused(rota.loop.Waker):
+        refusals = 3
+
+        def wake(self):
+            self.refusals -= 1
+            return self.refusals < 0 and super().wake()
+
+    monkeypatch.setattr(rota.loop, "Waker", Refused)
+    loop = rota.new_event_loop()
+    heard = []
+
+    def call():
+        while loop._waker.refusals >= 0:
+            loop.call_soon_threadsafe(heard.append, "not heard yet")
+        loop.call_soon_threadsafe(loop.stop)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    loop.run_forever()
+    thread.join()
+    loop.close()
+    assert len(heard) >= 3
 
 
 def test_no_call_of_a_thread_is_left_asleep():

@@ -297,3 +297,25 @@ def test_a_server_without_file_descriptors_waits_and_goes_on(kind):
         f"socket.accept() out of system resource {errno.EMFILE} ['exception', 'message', 'socket']",
         *["b'hello'"] * 3,
     ]
+
+
+def test_an_accept_of_the_programs_own_is_what_is_called(run_real, monkeypatch):
+    """Tests and tools put one in the place of socket.socket's."""
+    called = []
+    own = socket.socket.accept
+
+    def accept(sock):
+        called.append(sock)
+        return own(sock)
+
+    async def main():
+        monkeypatch.setattr(socket.socket, "accept", accept)
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
+        async with server:
+            _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.close()
+            await writer.wait_closed()
+            await until(lambda: called)
+
+    run_real(main())
+    assert called

@@ -42,7 +42,7 @@ cdef class LoopCore(LoopState):
     cdef long _slack_before
     cdef int _unpolled
     cdef readonly object _waker
-    cdef bint _woken
+    cdef long long _woken
     cdef public double slow_callback_duration
 
     cpdef _run_turns(self)
@@ -58,7 +58,6 @@ cdef class LoopCore(LoopState):
 
     cdef _go_by(self, Clock clock)
 
-    cdef _wake(self)
 
     cdef _check_made(self)
 

@@ -15,7 +15,9 @@ nothing. Timers and the calls of other threads cost none, so every turn moves th
 :class:`LoopCore` is the compiled half of a loop. The poller and the waker are handed to it; it never asks what a file
 descriptor is. ``_parked`` is true while the loop sleeps, or is about to: a call from another thread wakes it only
 then. The order matters. The loop raises the flag and then looks into its inbox; the other thread puts its call into
-the inbox and then looks at the flag.
+the inbox and then looks at the flag. ``_woken`` is the number of the sleep that a thread has ended, by ``_polls``,
+which grows when a sleep is over: one wake-up does for all calls that come until then. A thread looks at the number
+first, then at ``_parked``, wakes the loop, and only then notes the number: a late note is about a sleep that is over.
 """
 
 from __future__ import annotations
@@ -110,7 +112,7 @@ class LoopCore(LoopState):
         self._stepping = False
         self._stopping = False
         self._parked = False
-        self._woken = False  # while parked: by a call of another thread
+        self._woken = -1
         self._task_factory: Any = None
         self._polled_at = 0.0
         self._unpolled = 0
@@ -242,7 +244,6 @@ class LoopCore(LoopState):
         timeout = 0.0
         # A write that came out of the end of the turn, from resume_writing, leaves at the end of the next one.
         if not self._ready._count and not self._stopping and not self._turn_end._count:
-            self._woken = False
             self._parked = True
             if not native.filled(self._inbox):
                 timeout = -1.0
@@ -346,21 +347,14 @@ class LoopCore(LoopState):
         handle = new_handle(callback, args, self, context)
         if self._parked or not native.is_here(self._thread_id):
             self._inbox.append(handle)
-            if self._parked and not self._woken:
-                self._wake()
+            sleep = self._polls
+            # Once a sleep: each time, it would take the interpreter from who calls.
+            if self._parked and self._woken != sleep and self._waker.wake():
+                self._woken = sleep
         else:
             # The loop's own thread, and not from within the poll: in its place among the calls of this turn.
             self._ready.push(handle)
         return handle
-
-    def _wake(self) -> None:
-        """Once for all calls until the loop is awake: each time, it would take the interpreter from who calls."""
-        self._woken = True
-        try:
-            self._waker.wake()
-        except BaseException:  # an interrupt
-            self._woken = False
-            raise
 
     def call_later(
         self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None

@@ -1,8 +1,8 @@
 """Names to addresses and back, without holding up the loop.
 
 The C library's resolver blocks, so it is asked in a thread. What needs no resolver, a literal address with a port
-number, is answered at once: that is the same ``getaddrinfo``, told to look nothing up (``AI_NUMERICHOST``), so zones
-and odd spellings mean what they always mean.
+number, is answered at once: plain ones are read here, and others by the same ``getaddrinfo``, told to look nothing up
+(``AI_NUMERICHOST``), so that zones and odd spellings mean what they always mean.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from ..executor import Executor
 AddressInfo = tuple[int, int, int, str, Any]
 LITERAL = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
-VERSIONS = (socket.AF_INET, socket.AF_INET6)
 PROTOCOLS = ((socket.SOCK_STREAM, socket.IPPROTO_TCP), (socket.SOCK_DGRAM, socket.IPPROTO_UDP))
 
 #: Another in its place, a program's own or a test's, may take its time, knows nothing of flags perhaps, and is asked in
@@ -91,7 +90,8 @@ class Names(Executor):
 
 def look_nothing_up(host: Any, port: Any, family: int, kind: int, proto: int, flags: int) -> list[AddressInfo] | None:
     """What ``getaddrinfo`` says of a literal address with a port number, or None for a name of either."""
-    if not flags and type(host) is str and type(port) is int and 0 <= port <= 65535:
+    plain = type(host) is str and type(port) is int and 0 <= port <= 65535
+    if plain and flags == 0 and all(isinstance(number, int) for number in (family, kind, proto, flags)):
         known = plain_address(host, port, family, kind, proto)
         if known is not None:
             return [known]
@@ -112,13 +112,13 @@ def plain_address(host: str, port: int, family: int, kind: int, proto: int) -> A
             break
     else:
         return None
-    version = VERSIONS[":" in host]
+    version = socket.AF_INET6 if ":" in host else socket.AF_INET
     if family not in (0, version):
         return None
     try:
         packed = inet_pton(version, host)
     except (OSError, ValueError):
         return None
-    if version == VERSIONS[False]:
+    if version == socket.AF_INET:
         return version, known, number, "", (host, port)
     return version, known, number, "", (inet_ntop(version, packed), port, 0, 0)

@@ -34,6 +34,9 @@ GONE = (
 
 Accept = Callable[[], tuple[socket.socket, Any]]
 
+#: Python's own.
+ACCEPT = socket.socket.accept
+
 #: Since Python 3.12, wait_closed() waits for the connections too.
 WAIT_FOR_CONNECTIONS = sys.version_info >= (3, 12)
 
@@ -62,7 +65,6 @@ class Server(asyncio.AbstractServer):
         #: What the poller has for each socket: the number and the handle.
         self._listening: dict[socket.socket, tuple[int, Handle]] = {}
         self._in_trouble = False  # accept() has failed, and that was said
-        self._polls = -1  # of the loop, when a connection last waited
         self._serving_forever: Any = None
         self._active = 0
         self._waiters: list[Any] | None = []
@@ -183,7 +185,7 @@ class Server(asyncio.AbstractServer):
 
     def _listen(self, sock: socket.socket) -> None:
         number = sock.fileno()
-        handle = Handle(self._accept, (sock, accepting(sock), is_tcp(sock)), self._loop)
+        handle = Handle(self._accept, (sock, accepting(sock), is_internet_stream(sock)), self._loop)
         self._loop._poller.add_reader(number, handle)
         self._listening[sock] = (number, handle)
 
@@ -219,13 +221,8 @@ class Server(asyncio.AbstractServer):
             )
 
     def _accept(self, sock: socket.socket, accept: Accept, tcp: bool) -> None:
-        """Take a connection; if there was one in the poll before, too, take as many as the kernel may keep waiting, and
-        then others have their turn. One that comes alone is not worth asking for the next.
-        """
-        polls = self._loop._polls
-        most = max(1, self._backlog) if polls == self._polls + 1 else 1
-        self._polls = polls
-        for _ in range(most):
+        """Take all connections that wait, at most as many as the kernel keeps waiting: then others have their turn."""
+        for _ in range(max(1, self._backlog)):
             if self._sockets is None:
                 return  # a protocol factory has closed the server
             try:
@@ -289,25 +286,25 @@ class Server(asyncio.AbstractServer):
 
 
 def accepting(sock: socket.socket) -> Accept:
-    """What does as ``sock.accept()`` does. Python's asks the listening socket what it is each time, and makes enums of
-    the answers: half of what accepting takes.
+    """What does as ``sock.accept()`` does. Python's looks up what the listening socket is each time, and makes enums of
+    that: half of what accepting takes. Another method in its place, a test's perhaps, is what is called.
     """
-    if type(sock) is not socket.socket:
+    if type(sock) is not socket.socket or socket.socket.accept is not ACCEPT or not hasattr(sock, "_accept"):
         return sock.accept
     family, kind, proto = int(sock.family), int(sock.type), sock.proto
 
     def accept() -> tuple[socket.socket, Any]:
-        fd, address = sock._accept()  # type: ignore[attr-defined]  # what accept() is made of
+        fd, address = sock._accept()  # what accept() is made of
         return socket.socket(family, kind, proto, fd), address
 
     return accept
 
 
-def is_tcp(sock: socket.socket) -> bool:
+def is_internet_stream(sock: socket.socket) -> bool:
     return sock.family in (socket.AF_INET, socket.AF_INET6) and sock.type == socket.SOCK_STREAM
 
 
 def no_delay(sock: socket.socket) -> None:
     """Send small packets at once (TCP_NODELAY): they are whole turns' writes already."""
-    if is_tcp(sock):
+    if is_internet_stream(sock):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

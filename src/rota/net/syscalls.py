@@ -45,6 +45,7 @@ def keep_memory() -> None:
     """Have the C library keep freed memory up to a few messages' size, as it begins to do when a block of that size is
     freed: the system would take each large message's back, and give it again page by page.
     """
+    bytes(4 * limits.SOCKET_READ_SIZE)
 
 
 def keep_spare(data: bytes) -> None:
@@ -58,11 +59,10 @@ def copy(data: bytes | bytearray | memoryview) -> bytes:
 
 def recv(sock: socket.socket, fd: int, large: bool) -> bytes | None:
     """What has come, at most ``limits.SOCKET_READ_SIZE`` bytes; empty at the end of the stream. ``large`` says that the
-    last time it was much: here, a socket that does not bring much is asked for less, since the C library takes memory
-    for more than 128 KiB from the system each time, and gives it back.
+    last time it was much.
     """
     try:
-        return sock.recv(limits.SOCKET_READ_SIZE if large else limits.READ_SIZE)
+        return sock.recv(limits.SOCKET_READ_SIZE)
     except (BlockingIOError, InterruptedError):
         return None
 

@@ -39,14 +39,15 @@ class Waker:
         """The end that the loop waits for."""
         return self._hears_fd
 
-    def wake(self) -> None:
-        """End the sleep. From any thread, and after ``close`` too."""
+    def wake(self) -> bool:
+        """End the sleep. From any thread, and after ``close`` too. False if the kernel has refused: the next call is
+        to try again.
+        """
         try:
-            # Full: it is awake already.
-            syscalls.send_one(self._says, self._says_fd, b"\0")
+            syscalls.send_one(self._says, self._says_fd, b"\0")  # full: it is awake already
         except OSError:
-            # Closed: there is nobody to wake.
-            pass
+            return False
+        return True
 
     def drain(self) -> None:
         """Read what woke the loop, and tell ``on_signal`` of the signals among it."""
