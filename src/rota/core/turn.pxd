@@ -58,7 +58,6 @@ cdef class LoopCore(LoopState):
 
     cdef _go_by(self, Clock clock)
 
-
     cdef _check_made(self)
 
     cdef _refuse(self)
