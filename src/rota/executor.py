@@ -1,7 +1,7 @@
 """Blocking functions in threads: ``run_in_executor`` and the loop's default pool.
 
-The default pool is rota's own (``threads``), made when it is first used, and shut down with the loop. Any other
-executor is followed by its futures.
+The default pool is rota's own (``threads``), made when it is first used, and shut down with the loop. So is the one in
+which names are asked for. Any other executor is followed by its futures.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
+from . import limits
 from .core.debugging import check_callback
 from .core.lifecycle import Lifecycle
 from .threads import Call, Threads, settle
@@ -26,6 +27,7 @@ class Executor(Lifecycle):
     def __init__(self, *args: Any) -> None:
         self._default_executor: Any = None  # what the program has set
         self._threads: Threads | None = None
+        self._name_threads: Threads | None = None
         super().__init__(*args)
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
@@ -81,10 +83,31 @@ class Executor(Lifecycle):
             raise TypeError("executor must be ThreadPoolExecutor instance")
         self._default_executor = executor
 
+    def _ask_for_names(self, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
+        """``func(*args)``, which asks the resolver, in a pool for that alone: all threads of the default one may be
+        busy for long, and a connection would not be made in time.
+
+        A program that has set an executor, or has a ``run_in_executor`` of its own, gets the call there.
+        """
+        own = getattr(self.run_in_executor, "__func__", None) is run_in_executor
+        if self._default_executor is not None or self._executor_shut_down or not own:
+            return self.run_in_executor(None, func, *args)
+        self._check_closed()
+        if self._name_threads is None:
+            self._name_threads = Threads(limits.NAME_THREADS, keep=limits.NAME_KEEP, name="rota_names")
+        call = Call(self, func, args)
+        self._name_threads.start(call)
+        return call.future  # type: ignore[no-any-return]
+
+    def _executors(self) -> list[Any]:
+        """What ends with the loop."""
+        executors = (self._threads, self._name_threads, self._default_executor)
+        return [executor for executor in executors if executor is not None]
+
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:
         """Wait until the default pool's threads have ended, at most ``timeout`` seconds if given: then warn."""
         self._executor_shut_down = True
-        executors = [executor for executor in (self._threads, self._default_executor) if executor is not None]
+        executors = self._executors()
         if not executors:
             return
         ended = self.create_future()
@@ -121,12 +144,15 @@ class Executor(Lifecycle):
     def close(self) -> None:
         """Close the loop; the default pool's threads end when their work does."""
         super().close()
-        executors = [self._threads, self._default_executor]
-        self._threads = self._default_executor = None
+        executors = self._executors()
+        self._threads = self._name_threads = self._default_executor = None
         for executor in executors:
-            if executor is not None:
-                self._executor_shut_down = True
-                executor.shutdown(wait=False)
+            self._executor_shut_down = True
+            executor.shutdown(wait=False)
+
+
+#: To tell whether a loop has another.
+run_in_executor = Executor.run_in_executor
 
 
 def settle_after(future: asyncio.Future[Any], call: concurrent.futures.Future[Any]) -> None:

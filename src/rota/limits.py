@@ -149,6 +149,67 @@ TLS_LINGER_SIZE = 1024 * 1024
 #: goes by the processors that this process may use.
 THREADS = min(32, (getattr(os, "process_cpu_count", os.cpu_count)() or 1) + 4)
 
+#: A pool starts so many threads as soon as calls wait: short calls need no more ...
+THREADS_AT_ONCE = 8
+
+#: ... and more of them step by step while calls wait: those that end within a step need none, and from 8 threads to
+#: 4,000 it is sixteen steps of half as many again.
+THREADS_STEP = 0.005
+
+#: More threads bring something if the calls that end in a step are so many times those before: less is chance, or calls
+#: that compute and have one interpreter for all.
+THREADS_GAIN = 1.1
+
+#: How long the interpreter's exit waits for calls in daemon threads: long enough for one that was about to end.
+THREADS_PATIENCE = 1.0
+
+#: The most that ask for names and addresses at once: what asyncio has on a large machine, for these and all else. They
+#: wait, for seconds where a resolver does not answer.
+NAME_THREADS = 32
+
+#: A thread for names ends when nobody has asked for so long: the connections that a program opens come in bursts.
+NAME_KEEP = 10.0
+
+# -- lanes ------------------------------------------------------------------------------------------------------
+
+#: The most threads of the lanes: past some 800 blocking calls of a second each, a library like requests fills a core
+#: (1.2 ms of Python a call), and 4,000 idle stacks are some 70 MB.
+LANE_THREADS = 4000
+
+#: The most of them that one map uses when it is not told. More bring a map of calls of 0.3 s nothing, and when so many
+#: wake up at once, the loop waits for seconds.
+MAP_THREADS = 1500
+
+#: A thread of the lanes that has had no call for so long ends.
+LANE_KEEP = 10.0
+
+#: How long the end of a loop waits for calls that run in threads, which nobody can stop: then it says which they are,
+#: and leaves them.
+LANE_PATIENCE = 5.0
+
+#: So many coroutines a map runs at once on the loop when it is not told: a hundred connections are what most servers
+#: bear of one client.
+MAP_TASKS = 100
+
+#: A chunk of a map should take so long in a process: a thousand times what it costs to send one, and short enough that
+#: the last to end is not long alone ...
+CHUNK_SECONDS = 0.1
+
+#: ... in a thread, where it only has to outweigh the way there and back ...
+CHUNK_SECONDS_THREAD = 0.005
+
+#: ... and ends after this, whatever is left of it: its items may take longer than those before ...
+CHUNK_SECONDS_MOST = 0.02
+
+#: ... on a cluster, where a task costs the scheduler a millisecond ...
+CHUNK_SECONDS_CLUSTER = 0.5
+
+#: ... with no more than so many items, so that packing one holds the loop for a millisecond or two ...
+CHUNK_ITEMS = 2000
+
+#: ... and no more than so many bytes.
+CHUNK_BYTES = 4 * 1024 * 1024
+
 # -- debugging --------------------------------------------------------------------------------------------------
 
 #: In debug mode, a callback that holds the loop longer than this is logged, as in asyncio.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import socket
 import threading
 
@@ -99,6 +100,88 @@ def test_a_name_is_looked_up_in_a_thread(run_real, monkeypatch):
             await missing
         assert raised.value.errno == socket.EAI_NONAME
         assert asked == [False, False]
+
+    run_real(main())
+
+
+@pytest.fixture
+def resolver(monkeypatch):
+    """In the place of the C library's: knows every name, and which threads asked it."""
+    threads = []
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host, port, family=0, kind=0, proto=0, flags=0):
+        if flags & socket.AI_NUMERICHOST:
+            return real(host, port, family, kind, proto, flags)
+        threads.append(threading.current_thread())
+        return real("127.0.0.7", port, family, kind, proto, flags)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return threads
+
+
+@pytest.mark.parametrize("kind", ["rota"])
+def test_a_name_does_not_wait_for_the_blocking_calls_of_the_program(run_real, resolver):
+    """asyncio's does: they have the same threads."""
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        go_on = threading.Event()
+        busy = [loop.run_in_executor(None, go_on.wait, 10) for _ in range(100)]
+        assert (await loop.getaddrinfo("name.test", 80, type=socket.SOCK_STREAM))[0][4] == ("127.0.0.7", 80)
+        numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        assert await loop.getnameinfo(("127.0.0.1", 80), numeric) == ("127.0.0.1", "80")
+        assert not any(call.done() for call in busy)
+        go_on.set()
+        await asyncio.gather(*busy)
+        await loop.shutdown_default_executor()
+        assert not resolver[0].is_alive()
+        with pytest.raises(RuntimeError, match=r"^Executor shutdown has been called$"):
+            await loop.getaddrinfo("name.test", 80)
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("kind", ["rota"])
+def test_the_threads_that_ask_end_with_the_loop(new_loop, resolver):
+    loop = new_loop()
+    loop.run_until_complete(loop.getaddrinfo("name.test", 80))
+    loop.close()
+    resolver[0].join(10)
+    assert not resolver[0].is_alive()
+
+
+def test_the_programs_own_executor_is_asked_for_names_as_well(run_real, resolver):
+    async def main():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="own"))
+        await loop.getaddrinfo("name.test", 80)
+        assert [thread.name for thread in resolver] == ["own_0"]
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("where", ["loop", "class"])
+def test_a_run_in_executor_of_the_programs_own_is_asked_for_names(run_real, resolver, monkeypatch, where):
+    async def main():
+        loop = asyncio.get_running_loop()
+        real = loop.run_in_executor
+        asked = []
+
+        def on_the_loop(executor, func, *args):
+            asked.append((executor, func))
+            return real(executor, func, *args)
+
+        def on_the_class(loop, *args):
+            return on_the_loop(*args)
+
+        if where == "loop":
+            monkeypatch.setattr(loop, "run_in_executor", on_the_loop)
+        else:
+            monkeypatch.setattr(type(loop), "run_in_executor", on_the_class)
+        await loop.getaddrinfo("name.test", 80)
+        await loop.getnameinfo(("127.0.0.1", 80), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV)
+        assert asked == [(None, socket.getaddrinfo), (None, socket.getnameinfo)]
 
     run_real(main())
 

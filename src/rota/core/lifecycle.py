@@ -10,7 +10,7 @@ import threading
 import warnings
 import weakref
 from asyncio import base_events, events
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, TypeVar
 
 from . import registry
@@ -35,6 +35,8 @@ class Lifecycle(LoopCore):
         self._asyncgens: weakref.WeakSet[AsyncGenerator[Any, Any]] = weakref.WeakSet()
         #: The wakeup fd that was set before the loop's, and the file that it was.
         self._heard_before: tuple[int, tuple[int, int] | None] = (-1, None)
+        #: What is called, in order from the last, when the loop is closed: other rooms' pools end with it.
+        self._ends_with: list[Callable[[], object]] = []
         super().__init__(poller, waker, clock, policy)
         open_loops.add(self)
 
@@ -131,6 +133,8 @@ class Lifecycle(LoopCore):
         if self.is_closed():
             return
         try:
+            while self._ends_with:
+                self._ends_with.pop()()
             self._close_core()
             registry.abandon(self)
         finally:

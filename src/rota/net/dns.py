@@ -1,8 +1,9 @@
 """Names to addresses and back, without holding up the loop.
 
-The C library's resolver blocks, so it is asked in a thread. What needs no resolver, a literal address with a port
-number, is answered at once: plain ones are read here, and others by the same ``getaddrinfo``, told to look nothing up
-(``AI_NUMERICHOST``), so that zones and odd spellings mean what they always mean.
+The C library's resolver blocks, so it is asked in a thread, of a pool for that alone (``executor``). What needs no
+resolver, a literal address with a port number, is answered at once: plain ones are read here, and others by the same
+``getaddrinfo``, told to look nothing up (``AI_NUMERICHOST``), so that zones and odd spellings mean what they always
+mean.
 """
 
 from __future__ import annotations
@@ -43,12 +44,12 @@ class Names(Executor):
         if socket.getaddrinfo is getaddrinfo:
             found = look_nothing_up(host, port, family, type, proto, flags)
         if found is None:
-            found = await self.run_in_executor(None, socket.getaddrinfo, host, port, family, type, proto, flags)
+            found = await self._ask_for_names(socket.getaddrinfo, host, port, family, type, proto, flags)
         return found
 
     async def getnameinfo(self, sockaddr: Any, flags: int = 0) -> tuple[str, str]:
         """:func:`socket.getnameinfo`; raises what that raises."""
-        name: tuple[str, str] = await self.run_in_executor(None, socket.getnameinfo, sockaddr, flags)
+        name: tuple[str, str] = await self._ask_for_names(socket.getnameinfo, sockaddr, flags)
         return name
 
     async def _resolve(
