@@ -7,7 +7,7 @@ from .runnable cimport Runnable
 cdef class Ready:
     cdef Py_ssize_t _count
     cdef object _guard
-    cdef Py_ssize_t _head
+    cdef readonly Py_ssize_t _head
     cdef Py_ssize_t _mask
     cdef list _ring
     cdef bint _watched

@@ -28,7 +28,7 @@ cdef class LoopCore(LoopState):
     cdef readonly bint _inherited
     cdef SwitchInterval _interval
     cdef double _kept_since
-    cdef bint _parked
+    cdef readonly bint _parked
     cdef double _polled_at
     cdef readonly object _poller
     cdef readonly long long _polls
