@@ -8,7 +8,8 @@ The public door: every name that programs use, from the room where it lives.
     proc/       child processes and signals
     loop, run   the loop with asyncio's face, and how to run a program on it
     program     a program found and run as __main__, for the command line
-    lanes/      where work runs best: compare
+    lanes/      where work runs best: call and map; compare
+    watch/      the inspector: stalls
     bench/      what operations cost, beside other loops
     fetch/      the downloader
     cli/        the command line: run, compare, fetch, bench
@@ -16,7 +17,8 @@ The public door: every name that programs use, from the room where it lives.
     limits      numbers, each with the sentence that justifies it
 
 Arrows point one way:
-errors, limits <- core <- threads <- executor <- net, proc <- loop, run <- lanes, bench, fetch <- cli.
+errors, limits <- core <- threads <- executor <- net, proc <- loop, run <- lanes <- fetch <- cli.
+Lanes know watch, and cli knows bench.
 
 The names that asyncio has mean what they mean there. Those that rota does not (yet) make itself are asyncio's own,
 which run on rota's futures and tasks.
@@ -56,6 +58,11 @@ from .version import VERSION as __version__
 if _typing.TYPE_CHECKING:
     from .core.gather import gather
     from .core.timeout import Timeout, timeout, timeout_at
+    from .lanes.door import call, explain, map  # noqa: A004 - rota.map is what it is
+    from .lanes.errors import ClusterError, ClusterLost, RemoteError, RemoteTraceback, ShippingError, WorkerDied
+    from .lanes.lanes import Lanes
+    from .lanes.shipping import share
+    from .lanes.word import cpu, io
     from .net.streams import (
         StreamReader,
         StreamReaderProtocol,
@@ -71,6 +78,11 @@ if _typing.TYPE_CHECKING:
 _LATER = {
     ".core.gather": ("gather",),
     ".core.timeout": ("Timeout", "timeout", "timeout_at"),
+    ".lanes.door": ("call", "explain", "map"),
+    ".lanes.errors": ("ClusterError", "ClusterLost", "RemoteError", "RemoteTraceback", "ShippingError", "WorkerDied"),
+    ".lanes.lanes": ("Lanes",),
+    ".lanes.shipping": ("share",),
+    ".lanes.word": ("cpu", "io"),
     ".net.streams": (
         "StreamReader",
         "StreamReaderProtocol",
@@ -84,6 +96,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> object:
+    if name == "lanes":
+        return _importlib.import_module(".lanes", __name__)
     for module, names in _LATER.items():
         if name in names:
             found = getattr(_importlib.import_module(module, __name__), name)
@@ -102,13 +116,19 @@ COMPILED = not str(_turn.__file__).endswith(".py")
 __all__ = [
     "COMPILED",
     "Clock",
+    "ClusterError",
+    "ClusterLost",
     "EventLoopPolicy",
     "Future",
     "Handle",
+    "Lanes",
     "Loop",
     "MissingExtra",
     "Policy",
+    "RemoteError",
+    "RemoteTraceback",
     "RotaError",
+    "ShippingError",
     "StreamReader",
     "StreamReaderProtocol",
     "StreamWriter",
@@ -117,14 +137,22 @@ __all__ = [
     "Timeout",
     "TimerHandle",
     "UsageError",
+    "WorkerDied",
     "__version__",
+    "call",
+    "cpu",
     "create_task",
+    "explain",
     "gather",
     "install",
+    "io",
+    "lanes",
+    "map",
     "new_event_loop",
     "open_connection",
     "open_unix_connection",
     "run",
+    "share",
     "sleep",
     "start_server",
     "start_unix_server",

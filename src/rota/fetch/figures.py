@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from ..lanes.progress import clock_face as clock
+
+__all__ = ["clock", "rate", "size", "span"]
+
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
@@ -21,13 +25,6 @@ def span(seconds: float) -> str:
     if seconds < 59.95:
         return f"{seconds:.1f} s"
     return clock(seconds)
-
-
-def clock(seconds: float) -> str:
-    """``0:07``, ``3:05``, ``2:00:00``."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def rate(each_second: float) -> str:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from ..lanes.progress import bar_characters
 from .figures import clock, rate, size
 from .result import Tally
 
@@ -119,12 +120,3 @@ class Progress:
         if total is not None and done_rate > 0:
             parts.append(f"{clock((total - done) / done_rate)} left")
         return ", ".join(parts)
-
-
-def bar_characters(encoding: str) -> tuple[str, str]:
-    """The bar's full and empty cell: blocks where the ``encoding`` has them."""
-    try:
-        "━─".encode(encoding)
-    except (UnicodeError, LookupError):
-        return "#", "."
-    return "━", "─"

@@ -1,0 +1,106 @@
+"""Limiter: at most so many at once, first come first served, and the number may change while they wait."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from types import TracebackType
+
+
+class Limiter:
+    """``async with limiter:`` around what is limited. ``most`` may be set at any time.
+
+    Who stands for several takes as many places at once, and waits for them; if that is more than ``most``, until nobody
+    else is in.
+    """
+
+    __slots__ = ("__weakref__", "_most", "_waiting", "running")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
+        self.running = 0
+
+    @property
+    def most(self) -> int:
+        return self._most
+
+    @most.setter
+    def most(self, most: int) -> None:
+        self._most = most
+        self._let_in()
+
+    @property
+    def waiting(self) -> int:
+        """How many would like to."""
+        return len(self._waiting)
+
+    def take(self, places: int = 1) -> bool:
+        """Come in if there is room and nobody waits; whether it was so."""
+        if self._has_room(places) and not self._waiting:
+            self.running += places
+            return True
+        return False
+
+    async def acquire(self, places: int = 1) -> None:
+        """Come in, after those who came before."""
+        if self.take(places):
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append((turn, places))
+        try:
+            await turn
+        except BaseException:
+            if turn.done() and not turn.cancelled():
+                self.release(places)  # it was let in and leaves at once
+            else:
+                with contextlib.suppress(ValueError):  # it was passed over, being done
+                    self._waiting.remove((turn, places))
+                self._let_in()  # those behind may be content with less room
+            raise
+
+    def release(self, places: int = 1) -> None:
+        """Leave."""
+        self.running -= places
+        self._let_in()
+
+    def _has_room(self, places: int) -> bool:
+        return self.running + places <= self._most or not self.running
+
+    def _let_in(self) -> None:
+        while self._waiting and self._has_room(self._waiting[0][1]):
+            turn, places = self._waiting.popleft()
+            if not turn.done():
+                self.running += places
+                turn.set_result(None)
+
+    async def __aenter__(self) -> None:
+        await self.acquire()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+class Permit:
+    """A call's places in limiters, given back once. ``kept``: not by whoever awaits the call but when its thread is
+    done with it.
+    """
+
+    __slots__ = ("_limiters", "kept")
+
+    def __init__(self) -> None:
+        self._limiters: list[Limiter] = []
+        self.kept = False
+
+    async def take(self, limiter: Limiter) -> None:
+        """One more place, as soon as there is one."""
+        await limiter.acquire()
+        self._limiters.append(limiter)
+
+    def release(self) -> None:
+        """In the loop's thread."""
+        while self._limiters:
+            self._limiters.pop().release()

@@ -1,0 +1,546 @@
+"""Pools: where the calls of one loop run, and the choice between them.
+
+A call goes to the lane that it was told, or that the user's word says (``@rota.io``, ``@rota.cpu``), or that the
+figures of its function say. Those come from calls that were asked for: none is ever made to try, and none is made
+twice. A call that was chosen for a process, and turns out not to be sendable before anything of it has run, runs in a
+thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import functools
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from .. import limits, threads
+from ..errors import MissingExtra, UsageError
+from . import shipping
+from .batch import Batch
+from .catalogue import Entry
+from .cluster import Cluster, check_address
+from .errors import NoWorkers, RemoteError, RemoteTraceback, ShippingError
+from .function import is_async, name_of
+from .job import Outcome
+from .limiter import Limiter, Permit
+from .meter import Measure, Metered
+from .processes import Processes, Ran
+from .profile import Profile, Profiles
+from .sampler import Sampler
+from .word import Word, word_of
+from .wording import short
+from .worker import CALLS, ITEMS
+
+logger = logging.getLogger("rota")
+
+AUTO, LOOP, THREADS, PROCESSES = "auto", "loop", "threads", "processes"
+LANES = (AUTO, LOOP, THREADS, PROCESSES)
+
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Call(threads.Call):
+    """A call of the lanes: with the function's name, whatever it is wrapped in, and with its permit, if it has one."""
+
+    __slots__ = ("fn", "permit")
+    fn: Callable[..., Any]
+    permit: Permit | None
+
+    def run(self) -> None:
+        super().run()
+        if self.permit is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for a place
+                self._loop.call_soon_threadsafe(self.permit.release)
+
+    def describe(self) -> str:
+        return name_of(self.fn)
+
+
+class Pools:
+    """The threads, the processes and the clusters of one loop; each is made when it is first used."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, most: int, processes: int, memory: int | None, max_tasks: int | None
+    ) -> None:
+        self.loop = loop
+        self.width = processes
+        self.most = most
+        self._sampler = Sampler()
+        self.profiles = Profiles(cores=cores(), most=most, sampler=self._sampler)
+        self.threads = threads.Threads(most, keep=limits.LANE_KEEP, daemon=True, name="rota")
+        self._widths: weakref.WeakKeyDictionary[Profile, Limiter] = weakref.WeakKeyDictionary()
+        self._processes: Processes | None = None
+        self._limits = memory, max_tasks
+        self._clusters: dict[Any, Cluster] = {}
+        self._connecting: dict[Any, asyncio.Task[Cluster]] = {}
+        self._limiters: weakref.WeakKeyDictionary[Word, Limiter] = weakref.WeakKeyDictionary()
+        #: The words of functions that were called, by their profiles: for those who look at the lanes.
+        self.words: weakref.WeakKeyDictionary[Profile, Word] = weakref.WeakKeyDictionary()
+        self.closed = False
+
+    # -- which lane -----------------------------------------------------------------------------------------------
+
+    def lane_of(
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, on: Any, word: Word | None
+    ) -> tuple[Any, Profile | None]:
+        """Where a call runs, and the profile that it belongs to, for a plain function on this machine. ``word`` is what
+        the user says of ``fn``.
+        """
+        if on == AUTO:
+            if is_async(fn):
+                return LOOP, None
+            profile = self.profiles.of(fn, args, kwargs)
+            if word is None:
+                return profile.decision.lane, profile
+            self.words[profile] = word
+            return (PROCESSES if word.kind == "cpu" else THREADS), profile
+        if on in (THREADS, PROCESSES) and not is_async(fn):
+            return on, self.profiles.of(fn, args, kwargs)
+        return on, None
+
+    def limiter_of(self, word: Word | None) -> Limiter | None:
+        """The limit that the user has set for a function, and all that have it in common."""
+        if word is None or word.limit is None:
+            return None
+        limiter = self._limiters.get(word)
+        if limiter is None:
+            limiter = self._limiters[word] = Limiter(word.limit)
+        return limiter
+
+    def width_limiter(self, profile: Profile) -> Limiter | None:
+        """For functions of which more at once would only be in one another's way: as many as there are cores."""
+        decision = profile.decision
+        if not decision.crowd:
+            return None
+        limiter = self._widths.get(profile)
+        if limiter is None:
+            limiter = self._widths[profile] = Limiter(decision.width)
+        elif limiter.most != decision.width:
+            limiter.most = decision.width
+        return limiter
+
+    # -- one call -------------------------------------------------------------------------------------------------
+
+    async def call(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, on: Any, timeout: float | None) -> Any:
+        """See ``Lanes.call``."""
+        word = word_of(fn)
+        limiter = self.limiter_of(word)
+        if limiter is None:
+            return await self._call(fn, args, kwargs, on, timeout, word)
+        permit = Permit()
+        await permit.take(limiter)
+        try:
+            return await self._call(fn, args, kwargs, on, timeout, word, permit)
+        finally:
+            if not permit.kept:
+                permit.release()
+
+    async def _call(
+        self,
+        fn: Callable[..., Any],
+        args: Args,
+        kwargs: Kwargs,
+        on: Any,
+        timeout: float | None,
+        word: Word | None,
+        permit: Permit | None = None,
+    ) -> Any:
+        lane, profile = self.lane_of(fn, args, kwargs, on, word)
+        if lane == THREADS:
+            return await self._in_thread(fn, args, kwargs, profile, timeout, permit)
+        if lane == PROCESSES:
+            ok, value = await self._in_process(fn, args, kwargs, profile, timeout)
+            if not ok and profile is not None and on == AUTO and word is None and self._turns_back(value, profile):
+                return await self._in_thread(fn, args, kwargs, profile, timeout, permit)
+        elif lane == LOOP:
+            return await self.on_loop(fn, args, kwargs, timeout)
+        else:
+            ok, value = await self._on_cluster(fn, args, kwargs, lane, timeout)
+        if ok:
+            return value
+        try:
+            raise value
+        finally:
+            del value
+
+    async def _on_cluster(
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, on: Any, timeout: float | None
+    ) -> Outcome:
+        """A call on a cluster. The time is for all of it: to connect, and to wait for a worker, too."""
+        clock = asyncio.timeout(timeout)
+        try:
+            async with clock:
+                cluster = await self.cluster(on)
+                await cluster.check(fn)
+                ((ok, value, *_spent),) = await cluster.run(fn, [(args, kwargs)], timeout=timeout)
+        except TimeoutError:
+            if clock.expired() and timeout is not None:
+                raise late(fn, args, kwargs, timeout) from None
+            raise
+        return ok, value
+
+    async def on_loop(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, timeout: float | None) -> Any:
+        """Await a coroutine function's call; call any other right here."""
+        fn, args, kwargs = self.opened(fn, args, kwargs)
+        if not is_async(fn):
+            return fn(*args, **kwargs)
+        if timeout is None:
+            return await fn(*args, **kwargs)
+        clock = asyncio.timeout(timeout)
+        try:
+            async with clock:
+                return await fn(*args, **kwargs)
+        except TimeoutError:
+            if clock.expired():
+                raise late(fn, args, kwargs, timeout) from None
+            raise
+
+    async def _in_thread(
+        self,
+        fn: Callable[..., Any],
+        args: Args,
+        kwargs: Kwargs,
+        profile: Profile | None,
+        timeout: float | None,
+        permit: Permit | None = None,
+    ) -> Any:
+        limiter = None if profile is None else self.width_limiter(profile)
+        own = None  # permit, which nobody else gives back
+        if limiter is not None:
+            if permit is None:
+                permit = own = Permit()
+            await permit.take(limiter)
+        try:
+            future = self.in_thread(fn, args, kwargs, profile, permit)
+        except BaseException:
+            if own is not None:
+                own.release()
+            raise
+        clock = None
+        try:
+            if timeout is None:
+                return await future
+            clock = asyncio.timeout(timeout)
+            async with clock:
+                return await future
+        except TimeoutError:
+            if timeout is not None and clock is not None and clock.expired():
+                raise late(fn, args, kwargs, timeout, " (a thread can't be stopped: it runs on)") from None
+            raise
+        finally:
+            del future  # its exception's traceback leads here
+
+    def in_thread(
+        self,
+        fn: Callable[..., Any],
+        args: Args,
+        kwargs: Kwargs,
+        profile: Profile | None = None,
+        permit: Permit | None = None,
+    ) -> asyncio.Future[Any]:
+        """Begin a call in a thread, in a copy of this context. Cancelled before it has begun, it never runs. ``permit``
+        is given back when its thread is done with it, though nobody may wait for it any more.
+        """
+        fn, args, kwargs = self.opened(fn, args, kwargs)
+        context = contextvars.copy_context()
+        if profile is not None and profile.wants_meter():
+            metered = profile.meter()
+            call = Call(self.loop, metered, (fn, args, kwargs), None, context)
+            call.future.add_done_callback(functools.partial(note, profile, metered, fn, args, kwargs))
+        else:
+            call = Call(self.loop, fn, args, kwargs, context)
+        return self._begin(call, fn, permit)
+
+    def _begin(self, call: Call, fn: Callable[..., Any], permit: Permit | None) -> asyncio.Future[Any]:
+        call.fn, call.permit = fn, permit
+        self.threads.start(call)
+        if permit is not None:
+            permit.kept = True
+            call.future.add_done_callback(functools.partial(give_back_unused, call))
+        return call.future  # type: ignore[no-any-return]
+
+    async def _in_process(
+        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, profile: Profile | None, timeout: float | None
+    ) -> Outcome:
+        began = self.loop.time()
+        try:
+            ran = await self.processes().run(fn, [(args, kwargs)], CALLS, timeout)
+        except UNSENT as error:
+            return False, error
+        if profile is not None and wants_meter(profile) and ran.wall:
+            profile.add(measure_of(ran), None, PROCESSES)
+            profile.shipped(max(0.0, self.loop.time() - began - ran.wall))
+        return ran.outcomes[0]
+
+    def _turns_back(self, error: object, profile: Profile) -> bool:
+        """Whether a call that rota has sent to a process, and that has ended with ``error``, did not run there and is
+        to run in a thread. Later ones do, too, if anything of it can't travel.
+        """
+        unsent = is_unsent(error)
+        if isinstance(error, NoWorkers) and unsent and self.profiles.processes_allowed:
+            self.profiles.processes_allowed = False
+            logger.warning("functions that compute stay in threads: %s", error)
+        if unsent or isinstance(error, ShippingError | RemoteError):
+            profile.refuse(str(error))
+        return unsent
+
+    # -- many calls ----------------------------------------------------------------------------------------------
+
+    def batch_in_thread(
+        self, fn: Callable[..., Any], items: list[Any], profile: Profile | None
+    ) -> asyncio.Future[list[Outcome]]:
+        """Begin calls of ``fn`` with each of ``items``, one after the other in one thread; the future brings their
+        outcomes: of the first at least, and of as many as don't take too long. Cancelled, no more are begun.
+        """
+        batch = Batch(fn, items, limits.CHUNK_SECONDS_MOST)
+        call = Call(self.loop, batch, (), None, contextvars.copy_context())
+        call.future.add_done_callback(functools.partial(note_batch, profile, batch))
+        return self._begin(call, fn, None)
+
+    async def chunk_in_process(
+        self,
+        fn: Callable[..., Any],
+        entry: Entry | None,
+        items: list[Any],
+        chosen: bool,
+        profile: Profile | None,
+        timeout: float | None,
+    ) -> tuple[list[Outcome], float, int]:
+        """Calls of ``fn``, which is sent as ``entry`` if there is one yet, with each of ``items`` in one process: their
+        outcomes, the seconds that they took there and the bytes of their arguments. If the lane is rota's choice
+        (``chosen``), what can't be sent runs in a thread, and there may be outcomes of the first items only.
+        """
+        chosen = chosen and profile is not None
+        try:
+            ran = await self.processes().run(entry or fn, items, ITEMS, timeout)
+        except UNSENT as error:
+            if not chosen:
+                raise
+            assert profile is not None
+            self._turns_back(error, profile)
+            return await self.batch_in_thread(fn, items, profile), 0.0, 0
+        outcomes = ran.outcomes
+        if profile is not None:
+            profile.calls += len(items) - 1
+            if wants_meter(profile) and ran.wall:
+                profile.add(measure_of(ran), None, PROCESSES)
+        if chosen and profile is not None:
+            for at, (ok, value) in enumerate(outcomes):
+                if not ok and self._turns_back(value, profile):
+                    (outcomes[at],) = await self.batch_in_thread(fn, [items[at]], profile)
+        return outcomes, ran.wall, ran.size
+
+    @staticmethod
+    def opened(fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> tuple[Callable[..., Any], Args, Kwargs]:
+        """The call with shared objects themselves in place of their handles."""
+        if shipping.sharing:
+            args, kwargs = shipping.opened(args, kwargs)
+            fn = shipping.opened_function(fn)
+        return fn, args, kwargs
+
+    # -- pools ----------------------------------------------------------------------------------------------------
+
+    def processes(self) -> Processes:
+        """The worker processes. Raises RuntimeError after ``close``."""
+        if self._processes is None:
+            if self.closed:
+                raise RuntimeError("these lanes are closed")
+            memory, max_tasks = self._limits
+            self._processes = Processes(
+                self.loop, self.width, memory=memory, max_tasks=max_tasks, cores=max(cores(), self.width)
+            )
+        return self._processes
+
+    async def cluster(self, on: Any) -> Cluster:
+        """The cluster at an address, or of a client, connected. Raises what ``Cluster.connect`` raises."""
+        known = self._clusters.get(on)
+        if known is not None and not known.lost:
+            return known
+        connecting = self._connecting.get(on)
+        if connecting is None:
+            connecting = self._connecting[on] = self.loop.create_task(self._connect(on))
+            connecting.add_done_callback(lambda _: self._connecting.pop(on, None))
+        return await asyncio.shield(connecting)
+
+    async def _connect(self, on: Any) -> Cluster:
+        cluster = Cluster(on)
+        try:
+            await cluster.connect()
+        except BaseException:
+            await cluster.aclose()
+            raise
+        known = self._clusters.pop(on, None)
+        if known is not None:
+            await known.aclose()
+        self._clusters[on] = cluster
+        return cluster
+
+    @property
+    def clusters(self) -> list[Cluster]:
+        return list(self._clusters.values())
+
+    def process_state(self) -> tuple[int, int, int]:
+        """Workers, those that have something to do, and calls that wait for one."""
+        return (0, 0, 0) if self._processes is None else self._processes.state()
+
+    # -- the end --------------------------------------------------------------------------------------------------
+
+    def close(self) -> Callable[[], None]:
+        """Take no more calls and end what runs; what is returned waits for it, for seconds at most, and is for a thread
+        or for the end of the loop. What still runs in threads then is named in the log.
+        """
+        self.closed = True
+        for connecting in self._connecting.values():
+            connecting.cancel()
+        self._sampler.close()
+        wait_for_processes = self._processes.close() if self._processes is not None else None
+
+        def wait() -> None:
+            left = self.threads.shutdown(patience=limits.LANE_PATIENCE)
+            if wait_for_processes is not None:
+                wait_for_processes()
+            if left:
+                logger.warning(
+                    "the lanes have ended, but in threads, which nobody can stop, still run: %s", ", ".join(left)
+                )
+
+        return wait
+
+    async def aclose(self) -> None:
+        """``close``, and wait without holding the loop."""
+        wait = self.close()
+        clusters, self._clusters = self._clusters, {}
+        try:
+            for cluster in clusters.values():
+                await cluster.aclose()
+        finally:
+            await in_own_thread(self.loop, wait)
+
+
+async def in_own_thread(loop: asyncio.AbstractEventLoop, wait: Callable[[], None]) -> None:
+    """Run ``wait`` in a thread that is made for it: the pools are at their end. A cancellation waits for it, and is
+    raised then.
+    """
+    done = loop.create_future()
+
+    def run() -> None:
+        try:
+            wait()
+        finally:
+            try:
+                loop.call_soon_threadsafe(finish, done)
+            except RuntimeError:  # the loop was closed meanwhile
+                pass
+
+    thread = threading.Thread(target=run, name="rota-lanes-end")
+    thread.start()
+    cancelled: asyncio.CancelledError | None = None
+    while not done.done():
+        try:
+            await asyncio.shield(done)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    thread.join()  # it has nothing left to do
+    if cancelled is not None:
+        try:
+            raise cancelled
+        finally:
+            del cancelled
+
+
+def finish(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
+
+
+#: What ``Processes.run`` raises when nothing has run.
+UNSENT = (ShippingError, MissingExtra, NoWorkers)
+
+
+def is_unsent(error: object) -> bool:
+    """Whether a call could not be sent, so that nothing of it has run. What a worker sends back has a traceback."""
+    if not isinstance(error, UNSENT) or isinstance(error.__cause__, RemoteTraceback):
+        return False
+    return not (isinstance(error, ShippingError) and error.ran)
+
+
+def give_back_unused(call: Call, future: asyncio.Future[Any]) -> None:
+    """The permit of a call that never began, and never will."""
+    if future.cancelled() and not call.began and call.permit is not None:
+        call.permit.release()
+
+
+def note_batch(profile: Profile | None, batch: Batch, future: asyncio.Future[Any]) -> None:
+    """What calls in one thread have cost goes to their profile; if nobody wants them any more, no more are begun."""
+    if future.cancelled():
+        batch.stop()
+    elif profile is not None and batch.done:
+        profile.calls += batch.done
+        profile.add(batch.measure, None, THREADS)
+
+
+def note(
+    profile: Profile, metered: Metered, fn: Callable[..., Any], args: Args, kwargs: Kwargs, future: asyncio.Future[Any]
+) -> None:
+    """What a metered call in a thread has cost goes to its profile."""
+    if future.cancelled():
+        return  # perhaps it never began
+    profile.add(metered.measure, metered.held, THREADS)
+    if profile.candidate:
+        failed = future.exception() is not None
+        profile.judge(fn, args, kwargs, None if failed else future.result())
+        if profile.unsafe is not None:
+            logger.info("%s stays in threads: %s", profile.name, profile.unsafe)
+
+
+def wants_meter(profile: Profile) -> bool:
+    """Count a call that ran in a process, and say whether it is to be measured. Before there is a decision only threads
+    show what it goes by: then somebody's word has sent the call there.
+    """
+    if profile.decided:
+        return profile.wants_meter()
+    profile.calls += 1
+    return False
+
+
+def measure_of(ran: Ran) -> Measure:
+    """What one of the calls that ran in processes has cost there."""
+    count = len(ran.outcomes)
+    blocked = max(0.0, ran.wall - ran.cpu - ran.queued)
+    return Measure(ran.cpu / count, ran.wall / count, ran.queued / count, blocked / count)
+
+
+def late(fn: Callable[..., Any], args: Args, kwargs: Kwargs, timeout: float, more: str = "") -> TimeoutError:
+    parts = [short(value) for value in args] + [f"{name}={short(value)}" for name, value in kwargs.items()]
+    return TimeoutError(f"{name_of(fn)}({', '.join(parts)}) took longer than {timeout:g} s{more}")
+
+
+def check_lane(on: Any, fn: Callable[..., Any]) -> None:
+    """Raises UsageError unless ``on`` is a lane where ``fn`` can run."""
+    if isinstance(on, str):
+        if on not in LANES and not on.startswith("dask://"):
+            names = ", ".join(map(repr, LANES))
+            raise UsageError(
+                f"no lane is called {on!r}: choose from {names}, 'dask://host:port' or a distributed.Client"
+            )
+        if on.startswith("dask://"):
+            check_address(on)
+        if on == THREADS and is_async(fn):
+            raise UsageError(
+                f"{name_of(fn)} is a coroutine function, which a thread can't await: "
+                "on='loop', 'processes' or 'dask://host:port' can"
+            )
+    elif not hasattr(on, "scheduler_info"):
+        raise UsageError(f"on={short(on)} is no lane: a name, 'dask://host:port' or a distributed.Client is")

@@ -1,0 +1,688 @@
+"""rota.map: many items, a window of them at once, in every lane with the same meaning."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+import threading
+import time
+
+import pytest
+from tests.lanes import work
+
+import rota
+from rota.lanes.processes import Processes
+
+LANES = ["auto", "loop", "threads", "processes"]
+
+
+async def into(results, mapped):
+    """Add them one by one, as they come."""
+    async for result in mapped:
+        results.append(result)
+
+
+@pytest.mark.parametrize("on", LANES)
+def test_a_list_in_the_order_of_the_items(run_real, on):
+    async def main():
+        return await rota.map(work.double, range(50), on=on)
+
+    assert run_real(main()) == [2 * x for x in range(50)]
+
+
+@pytest.mark.parametrize("on", LANES)
+@pytest.mark.parametrize("fn", [work.double, work.add_later])
+def test_one_by_one_in_any_order(run_real, on, fn):
+    if on == "threads" and fn is work.add_later:
+        fn = work.add
+
+    async def main():
+        results = []
+        async for result in rota.map(fn, range(50), on=on, ordered=False):
+            results.append(result)
+        return results
+
+    assert sorted(run_real(main())) == sorted(2 * x if fn is work.double else x for x in range(50))
+
+
+@pytest.mark.parametrize("items", [[], (), "", {}, range(0)], ids=repr)
+def test_nothing_of_nothing(run_real, items):
+    async def main():
+        return await rota.map(work.double, items)
+
+    assert run_real(main()) == []
+
+
+@pytest.mark.parametrize(
+    "made_by",
+    [list, tuple, set, dict.fromkeys, iter, lambda items: (x for x in items)],
+    ids=["list", "tuple", "set", "dict", "iterator", "generator"],
+)
+def test_any_iterable(run_real, made_by):
+    async def main():
+        return await rota.map(work.double, made_by([1, 2]))
+
+    assert run_real(main()) == [2, 4]
+
+
+@pytest.mark.parametrize("on", LANES)
+def test_an_asynchronous_iterable(run_real, on):
+    async def numbers():
+        for x in range(20):
+            await asyncio.sleep(0)
+            yield x
+
+    async def main():
+        return await rota.map(work.double, numbers(), on=on)
+
+    assert run_real(main()) == [2 * x for x in range(20)]
+
+
+@pytest.mark.parametrize("on", LANES)
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_the_endless_is_drawn_on_as_it_is_used(run_real, on, asynchronous):
+    drawn = itertools.count()
+
+    async def endless():
+        for x in drawn:
+            yield x
+
+    async def main():
+        results = []
+        items = endless() if asynchronous else drawn
+        mapped = aiter(rota.map(work.double, items, on=on, limit=4))
+        async for result in mapped:
+            results.append(result)
+            if len(results) == 30:
+                break
+        await mapped.aclose()
+        if asynchronous:
+            await items.aclose()
+        return results
+
+    assert run_real(main()) == [2 * x for x in range(30)]
+    assert next(drawn) < 20_000  # four chunks of what is tiny
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_no_more_at_once_than_the_limit(run, ordered):
+    running = most = 0
+
+    async def count(x):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await asyncio.sleep(x % 3)
+        running -= 1
+        return x
+
+    async def main():
+        return await rota.map(count, range(30), limit=7, ordered=ordered)
+
+    assert sorted(run(main())) == list(range(30))
+    assert most == 7
+
+
+def test_no_more_threads_at_once_than_the_limit(run_real):
+    together = threading.Barrier(3)
+    running = itertools.count()
+    seen = []
+
+    def meet(x):
+        seen.append(next(running))
+        together.wait(20)
+
+    async def main():
+        await rota.map(meet, range(9), limit=3, on="threads")
+
+    run_real(main())
+    assert len(seen) == 9
+
+
+def test_unordered_results_come_as_they_end(run):
+    async def main():
+        results = []
+        async for result in rota.map(work.sleep_on_loop, [3, 1, 2], ordered=False):
+            results.append(result)
+        return results
+
+    assert run(main()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("on", LANES)
+@pytest.mark.parametrize("ordered", [True, False])
+def test_an_error_stands_in_its_place_if_that_is_asked_for(run_real, on, ordered):
+    async def main():
+        return await rota.map(work.fail_if_odd, range(10), on=on, ordered=ordered, on_error="return")
+
+    results = run_real(main())
+    if ordered:
+        assert [x if isinstance(x, int) else str(x) for x in results] == [
+            f"{x} is odd" if x % 2 else x for x in range(10)
+        ]
+    assert sum(isinstance(x, LookupError) for x in results) == 5
+
+
+@pytest.mark.parametrize("on", LANES)
+def test_the_first_error_is_raised_after_what_came_before(run_real, on):
+    async def main():
+        results = []
+        with pytest.raises(LookupError, match="1 is odd"):
+            await into(results, rota.map(work.fail_if_odd, itertools.count(), on=on))
+        return results
+
+    assert run_real(main()) == [0]
+
+
+@pytest.mark.parametrize("on", ["loop", "threads"])
+def test_an_item_that_fails_is_tried_again(run_real, on):
+    tries = []
+
+    def sometimes(x):
+        tries.append(x)
+        if tries.count(x) <= x:
+            raise LookupError(f"{x} again")
+        return x
+
+    async def main(retries):
+        return await rota.map(sometimes, range(4), on=on, retries=retries, on_error="return")
+
+    assert run_real(main(3)) == [0, 1, 2, 3]
+    assert sorted(tries) == [0, 1, 1, 2, 2, 2, 3, 3, 3, 3]
+    tries.clear()
+    results = run_real(main(1))
+    assert results[:2] == [0, 1]
+    assert [str(x) for x in results[2:]] == ["2 again", "3 again"]
+
+
+def test_a_second_try_comes_before_an_error_behind_it(run_real):
+    """Item 0 is tried again while item 1 has failed for good: 0 is still brought first."""
+    tries = []
+
+    async def some(x):
+        tries.append(x)
+        if x == 1 or tries.count(0) == 1:
+            await asyncio.sleep(0)
+            raise LookupError(x)
+        return x
+
+    async def main():
+        results = []
+        with pytest.raises(LookupError, match="1"):
+            await into(results, rota.map(some, [0, 1, 2], retries=1, limit=2))
+        return results
+
+    assert run_real(main()) == [0]
+
+
+def test_each_item_has_its_time(run):
+    async def main():
+        return await rota.map(work.sleep_on_loop, [1, 100, 2], timeout=10, on_error="return")
+
+    first, late, last = run(main())
+    assert (first, last) == (1, 2)
+    assert isinstance(late, TimeoutError)
+    assert "sleep_on_loop(100) took longer than 10 s" in str(late)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+@pytest.mark.parametrize("on", ["auto", "processes"])
+def test_items_that_raise_half_way(run_real, on, asynchronous):
+    def numbers():
+        yield from range(3)
+        raise OSError("the file ends here")
+
+    async def later():
+        for x in numbers():
+            yield x
+
+    async def main():
+        results = []
+        with pytest.raises(OSError, match="the file ends here") as raised:
+            await into(results, rota.map(work.double, later() if asynchronous else numbers(), on=on))
+        assert raised.value.__notes__ == ["raised by the items of rota.map, after 3 of them"]
+        assert await rota.map(work.double, [1], on=on) == [2]
+        return results
+
+    assert run_real(main()) == [0, 2, 4]
+
+
+def test_who_leaves_half_way_leaves_nothing_running(run):
+    cancelled = []
+
+    async def wait(x):
+        try:
+            await asyncio.sleep(x)
+        except asyncio.CancelledError:
+            cancelled.append(x)
+            raise
+
+    async def main():
+        mapped = aiter(rota.map(wait, [0, 100, 200], ordered=False))
+        async for _ in mapped:
+            break
+        await mapped.aclose()
+        assert sorted(cancelled) == [100, 200]
+        assert len(asyncio.all_tasks()) == 1
+
+    run(main())
+
+
+def test_a_cancelled_map_gives_up_all_items(run):
+    cancelled = []
+
+    async def wait(x):
+        try:
+            await asyncio.sleep(x)
+        except asyncio.CancelledError:
+            cancelled.append(x)
+            raise
+
+    async def main():
+        async def all_of_it():
+            return await rota.map(wait, [100, 200])
+
+        task = asyncio.ensure_future(all_of_it())
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert sorted(cancelled) == [100, 200]
+
+    run(main())
+
+
+def test_in_processes_a_bad_item_is_its_own(run_real):
+    async def main():
+        items = [1, threading.Lock(), work.NoTraveller(), 2]
+        results = await rota.map(work.double, items, on="processes", on_error="return")
+        assert [results[0], results[3]] == [2, 4]
+        assert isinstance(results[1], rota.ShippingError)
+        assert isinstance(results[2], rota.ShippingError)
+        assert "it stays where it is" in str(results[2])
+
+    run_real(main())
+
+
+def test_many_tiny_calls_in_processes(run_real):
+    async def main():
+        return await rota.map(work.double, range(20_000), on="processes")
+
+    assert run_real(main()) == [2 * x for x in range(20_000)]
+
+
+def test_large_results_and_small_ones_mixed(run_real):
+    async def main():
+        sizes = [10, 2_000_000, 20, 700_000, 700_000, 30]
+        results = await rota.map(bytes, sizes, on="processes")
+        assert [len(result) for result in results] == sizes
+
+    run_real(main())
+
+
+def test_progress_is_told(run_real):
+    states = []
+
+    async def main():
+        await rota.map(work.fail_if_odd, range(10), on_error="return", progress=states.append)
+
+    run_real(main())
+    assert (states[-1].done, states[-1].failed, states[-1].total) == (10, 5, 10)
+
+
+def test_a_progress_function_that_raises_is_heard(run_real):
+    def complain(_):
+        raise OSError("the screen is gone")
+
+    async def main():
+        with pytest.raises(OSError, match="the screen is gone"):
+            await rota.map(work.double, range(10), progress=complain)
+
+    run_real(main())
+
+
+def test_a_map_can_be_run_twice_if_its_items_can(run_real):
+    async def main():
+        mapped = rota.map(work.double, [1, 2])
+        assert await mapped == await mapped == [2, 4]
+        assert "await it" in repr(mapped)
+
+    run_real(main())
+
+
+def test_a_partial_and_a_limited_function(run_real):
+    limited = rota.io(limit=2)(functools.partial(work.add, 1))
+
+    async def main():
+        return await rota.map(limited, range(10))
+
+    assert run_real(main()) == list(range(1, 11))
+
+
+@pytest.mark.parametrize("limit", [2, None])
+def test_an_item_is_tried_again_though_many_results_wait_for_it(run, limit):
+    tries = []
+
+    async def slow_at_first(x):
+        tries.append(x)
+        if x == 0:
+            await asyncio.sleep(1000)
+            if tries.count(0) == 1:
+                raise LookupError("the first try")
+        return x
+
+    async def main():
+        async with asyncio.timeout(10_000):
+            return await rota.map(slow_at_first, range(1000), limit=limit, retries=1)
+
+    assert run(main()) == list(range(1000))
+
+
+def cancelled_half_way():
+    yield from range(2)
+    raise asyncio.CancelledError("not yours")
+
+
+async def cancelled_later():
+    for x in range(2):
+        yield x
+    never = asyncio.get_running_loop().create_future()
+    never.cancel()
+    await never
+
+
+@pytest.mark.parametrize("items", [cancelled_half_way, cancelled_later])
+@pytest.mark.parametrize("limit", [1, None])
+def test_items_that_are_cancelled_half_way(run, items, limit):
+    async def main():
+        results = []
+        async with asyncio.timeout(1000):
+            with pytest.raises(asyncio.CancelledError):
+                await into(results, rota.map(work.sleep_on_loop, items(), limit=limit))
+        return results
+
+    assert run(main()) == [0, 1]
+
+
+def test_what_looked_tiny_and_is_not_runs_side_by_side(run_real):
+    """Items from 200 on take longer than all before, and those behind them end only when five of them run."""
+    together = threading.Barrier(5)
+
+    def meet(x):
+        if 200 <= x < 210:
+            time.sleep(0.05)
+        elif x >= 210:
+            together.wait(20)
+        return x
+
+    async def main():
+        return await rota.map(meet, range(220))
+
+    assert run_real(main()) == list(range(220))
+
+
+def test_a_map_that_is_left_leaves_at_most_the_item_that_runs(run_real):
+    ran = []
+    go_on = threading.Event()
+
+    def tiny(x):
+        ran.append(x)
+        if x >= 200:
+            go_on.wait(20)
+        return x
+
+    async def main():
+        async with rota.Lanes() as lanes:
+            await lanes.map(tiny, range(200))
+            task = asyncio.ensure_future(into([], lanes.map(tiny, range(200, 2000))))
+            while len(ran) == 200:
+                await asyncio.sleep(0.001)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            begun = len(ran)
+            go_on.set()
+        assert len(ran) == begun == 201
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("timeout", [None, 50])
+def test_as_many_threads_as_wait_for_one_another(run_real, timeout):
+    together = threading.Barrier(100)
+
+    def meet(_):
+        together.wait(20)
+
+    async def main():
+        await rota.map(meet, range(100), timeout=timeout)
+
+    run_real(main())
+
+
+def test_a_word_s_limit_is_the_width_at_once(run_real):
+    together = threading.Barrier(30)
+
+    @rota.io(limit=30)
+    def meet(_):
+        together.wait(20)
+
+    async def main():
+        await rota.map(meet, range(60))
+
+    run_real(main())
+
+
+def test_few_threads_mean_few_items_drawn(run_real):
+    drawn = itertools.count()
+    go_on = threading.Event()
+
+    async def main():
+        async with rota.Lanes(threads=2) as lanes:
+            mapped = aiter(lanes.map(go_on.wait, (20 for _ in drawn)))
+            first = asyncio.ensure_future(anext(mapped))
+            while lanes.state().threads.busy < 2:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)  # a few looks
+            assert lanes.state().threads.waiting <= 2
+            go_on.set()
+            assert await first
+            await mapped.aclose()
+
+    run_real(main())
+    assert next(drawn) < 250
+
+
+def test_a_slow_iterator_gives_the_loop_its_turns(run_real):
+    """Between any two of its items the loop may do something else, and must after a few."""
+    turns = 0
+    most = 0
+
+    def slow():
+        nonlocal most
+        before = turns
+        drawn = 0
+        for x in range(400):
+            time.sleep(0.001)
+            drawn = drawn + 1 if turns == before else 0
+            before = turns
+            most = max(most, drawn)
+            yield x
+
+    async def count():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def main():
+        await rota.map(work.double, range(2000), on="threads")  # it is tiny
+        counting = asyncio.ensure_future(count())
+        results = await rota.map(work.double, slow(), on="threads")
+        counting.cancel()
+        return results
+
+    assert run_real(main()) == [2 * x for x in range(400)]
+    assert most < 50
+
+
+def test_an_asynchronous_iterator_fills_chunks(run_real, monkeypatch):
+    sizes = []
+    run = Processes.run
+
+    async def noted(self, fn, items, *rest):
+        sizes.append(len(items))
+        return await run(self, fn, items, *rest)
+
+    monkeypatch.setattr(Processes, "run", noted)
+
+    async def numbers():
+        for x in range(5000):
+            yield x
+
+    async def main():
+        return await rota.map(work.double, numbers(), on="processes")
+
+    assert run_real(main()) == [2 * x for x in range(5000)]
+    assert len(sizes) < 500
+
+
+def test_a_map_packs_its_function_once(run_real, monkeypatch):
+    asked = []
+    entry = Processes.entry
+
+    def noted(self, fn):
+        asked.append(fn)
+        return entry(self, fn)
+
+    monkeypatch.setattr(Processes, "entry", noted)
+
+    async def main():
+        return await rota.map(functools.partial(work.add, 1), range(200), on="processes")
+
+    assert run_real(main()) == list(range(1, 201))
+    assert len(asked) == 1
+
+
+def test_a_word_s_limit_holds_for_coroutines_in_processes(run_real, monkeypatch):
+    running = most = 0
+    run = Processes.run
+
+    async def noted(self, fn, items, *rest):
+        nonlocal running, most
+        running += len(items)
+        most = max(most, running)
+        try:
+            return await run(self, fn, items, *rest)
+        finally:
+            running -= len(items)
+
+    monkeypatch.setattr(Processes, "run", noted)
+    limited = rota.io(limit=4)(functools.partial(work.add_later, 1))
+
+    async def main():
+        return await rota.map(limited, range(40), on="processes")
+
+    assert run_real(main()) == list(range(1, 41))
+    assert most <= 4
+
+
+def test_what_would_end_the_program_is_an_outcome_like_others(run_real):
+    async def leave(x):
+        if x == 1:
+            raise SystemExit(x)
+        return x
+
+    def leave_thread(x):
+        if x == 1:
+            raise SystemExit(x)
+        return x
+
+    async def main():
+        for fn, more in [(leave, {}), (leave_thread, {}), (leave_thread, {"timeout": 20})]:
+            first, error, last = await rota.map(fn, range(3), on_error="return", **more)
+            assert (first, last) == (0, 2)
+            assert isinstance(error, SystemExit)
+        await rota.map(work.double, range(300))
+        tiny = [x for x in await rota.map(leave_thread, [0] * 200 + [1], on_error="return") if x]
+        assert isinstance(tiny[0], SystemExit)
+
+    run_real(main())
+
+
+def test_shared_objects_are_opened_in_chunks_too(run_real):
+    async def main():
+        items = [rota.share([1]) for _ in range(200)]
+        return {type(x) for x in await rota.map(lambda x: x, items, on="threads")}
+
+    assert run_real(main()) == {list}
+
+
+def test_an_error_says_whose_it_is(run_real):
+    async def main():
+        return await rota.map(work.fail_if_odd, range(4), ordered=False, on_error="return")
+
+    notes = [error.__notes__ for error in run_real(main()) if isinstance(error, LookupError)]
+    assert sorted(notes) == [["item 1 of rota.map: 1"], ["item 3 of rota.map: 3"]]
+
+
+class Indexed:
+    def __getitem__(self, place):
+        if place == 3:
+            raise IndexError
+        return place
+
+
+class NoLength(list):
+    def __len__(self):
+        raise OSError("who knows")
+
+
+class OnlyNext:
+    def __init__(self):
+        self.left = [2, 1, 0]
+
+    async def __anext__(self):
+        if not self.left:
+            raise StopAsyncIteration
+        return self.left.pop()
+
+
+@pytest.mark.parametrize("items", [Indexed, lambda: NoLength([0, 1, 2]), OnlyNext], ids=["index", "length", "anext"])
+def test_odd_iterables(run_real, items):
+    async def main():
+        return await rota.map(work.double, items(), progress=lambda _: None)
+
+    assert run_real(main()) == [0, 2, 4]
+
+
+def test_what_is_given_up_has_not_failed(run):
+    states = []
+
+    async def main():
+        mapped = aiter(rota.map(work.sleep_on_loop, [0, 100, 200], ordered=False, progress=states.append))
+        await anext(mapped)
+        await mapped.aclose()
+
+    run(main())
+    assert (states[-1].done, states[-1].failed) == (1, 0)
+
+
+def test_mistakes_get_one_clear_line(run_real):
+    async def main():
+        for call, message in [
+            (lambda: rota.map(work.double, 3), "rota.map goes through items, and 3 has none"),
+            (lambda: rota.map(3, []), "rota.map needs a function, not 3"),
+            (lambda: rota.map(work.double, [], limit=0), "limit=0: at least 1"),
+            (lambda: rota.map(work.double, [], retries=-1), "retries=-1"),
+            (lambda: rota.map(work.double, [], on_error="ignore"), "on_error='ignore'"),
+            (lambda: rota.map(work.double, [], progress=3), "progress=3"),
+            (lambda: rota.map(work.double, [], timeout=-1), "timeout=-1"),
+            (lambda: rota.map(work.double, [], on="dask"), "no lane is called 'dask'"),
+            (lambda: rota.map(work.add_later, [], on="threads"), "coroutine function"),
+        ]:
+            with pytest.raises(rota.UsageError, match=message):
+                call()
+
+    run_real(main())
