@@ -49,11 +49,12 @@ def test_a_table_and_a_verdict_on_stdout_and_progress_on_stderr(job: Path, capsy
 
 def test_json_is_the_only_thing_on_stdout(job: Path, capfd: pytest.CaptureFixture[str]) -> None:
     job.write_text(GOOD.replace("pass", "print('noise')"))
-    assert main(["compare", str(job), "--json", "--models", "sync,threads,rota", "--items", "2"]) == 0
+    assert main(["compare", str(job), "--json", "--models", "sync,threads,rota,auto", "--items", "2"]) == 0
     report = json.loads(capfd.readouterr().out)
     (comparison,) = report["comparisons"]
     assert comparison["items"] == 2
-    assert [run["model"] for run in comparison["runs"]] == ["sync", "threads", "rota"]
+    assert [run["model"] for run in comparison["runs"]] == ["sync", "threads", "rota", "auto"]
+    assert [(run["lane"], run["in_lane"]) for run in comparison["runs"]] == [(None, None)] * 3 + [("threads", 2)]
     for run in comparison["runs"]:
         assert run["done"] == 2
         assert set(run["figures"]) == {
@@ -101,6 +102,8 @@ def test_a_failing_job_is_named_with_its_model_and_item_and_the_code_is_1(
         (["--items", "0"], "items must be at least 1, not 0"),
         (["--concurrency", "-3"], "concurrency must be at least 1, not -3"),
         (["--plot", "/nowhere/out.svg"], "there is no directory /nowhere"),
+        (["--on", "tcp://127.0.0.1:8786"], "a Dask cluster is given as 'dask://host:port'"),
+        (["--models", "sync,dask"], "dask takes the address of a cluster: --on dask://host:port"),
     ],
 )
 def test_wrong_arguments_are_one_line_and_run_nothing(
@@ -133,7 +136,7 @@ def started(command: list[str], stdout: int) -> Iterator[subprocess.Popen[str]]:
             raise
 
 
-@pytest.mark.parametrize("model", ["sync", "processes"])
+@pytest.mark.parametrize("model", ["sync", "processes", "auto"])
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupt_or_a_kill_leaves_no_process_behind(job: Path, model: str, how: signal.Signals) -> None:
     job.write_text(STUCK)
@@ -201,3 +204,4 @@ def test_help_names_the_exit_codes_and_the_job_file(capsys: pytest.CaptureFixtur
     out = capsys.readouterr().out
     assert "exit codes: 0 " in out
     assert "async def job_async(item)" in out
+    assert "--on dask://HOST:PORT" in out

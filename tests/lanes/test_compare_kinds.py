@@ -53,6 +53,9 @@ def job(item):
         pass
 """
 
+#: What takes the choice from auto: it sends the job to processes from the first item on.
+TOLD = "import rota\nrota.cpu(job)\n"
+
 KINDS = [(SLOW, "io", "asyncio"), (FAST, "io", "threads"), (CPU, "cpu", "processes"), (MIXED, "mixed", None)]
 
 
@@ -111,10 +114,37 @@ def test_the_figures_of_waiting(tmp_path: Path) -> None:
         assert run.figures.memory > 5_000_000
 
 
-def test_the_cpu_of_worker_processes_is_counted_and_their_memory_too(tmp_path: Path) -> None:
-    sync, processes = compared(tmp_path, SPINNING, "sync", "processes").runs
+@pytest.mark.parametrize("model", ["processes", "auto"])
+def test_the_cpu_of_worker_processes_is_counted_and_their_memory_too(tmp_path: Path, model: str) -> None:
+    sync, processes = compared(tmp_path, SPINNING + TOLD, "sync", model).runs
     assert sync.figures is not None
     assert processes.figures is not None
     assert processes.figures.cpu >= 0.4
     assert processes.figures.memory > sync.figures.memory * 1.5
     assert processes.figures.start > 0
+
+
+def test_auto_starts_in_threads_and_goes_on_in_processes_with_what_computes(tmp_path: Path) -> None:
+    source = SPINNING.replace("range(4)", "range(24)").replace("process_time", "thread_time") + "concurrency = 4\n"
+    (auto,) = compared(tmp_path, source, "auto").runs
+    assert auto.lane == "processes"
+    assert auto.in_lane is not None
+    assert 0 < auto.in_lane < 24
+    assert auto.figures is not None
+    assert auto.figures.cpu >= 24 * 0.1
+    assert 2 <= auto.figures.in_flight <= 8
+
+
+@pytest.mark.parametrize(
+    ("source", "lane"),
+    [
+        (SLOW, "threads"),
+        (SLOW.replace("def job", "async def job").replace("time.sleep", "await asyncio.sleep"), "loop"),
+        (CPU + TOLD, "processes"),
+    ],
+    ids=["slow", "async", "told"],
+)
+def test_where_auto_sends_a_job(tmp_path: Path, source: str, lane: str) -> None:
+    sync, auto = compared(tmp_path, "import asyncio\n" + source, "sync", "auto").runs
+    assert (sync.lane, sync.in_lane) == (None, None)
+    assert (auto.lane, auto.in_lane) == (lane, 6)

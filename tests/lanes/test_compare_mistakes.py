@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rota.errors import UsageError
+from rota.errors import MissingExtra, UsageError
 from rota.lanes.compare import compare
 
 JOB = "def job(item): pass\n"
@@ -61,7 +61,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_none_lists_those_that_are(tmp_path: Path) -> None:
-    known = "no model is called 'trio': choose from sync, threads, processes, asyncio, uvloop, rota"
+    known = "no model is called 'trio': choose from sync, threads, processes, asyncio, uvloop, rota, auto"
     with pytest.raises(UsageError, match=known):
         compare(str(tmp_path / "nope.py"), models=["sync", "trio"])
     with pytest.raises(UsageError, match="no model to compare: choose from sync, "):
@@ -74,3 +74,22 @@ def test_numbers_that_make_no_sense(tmp_path: Path, number: int) -> None:
         compare(str(tmp_path / "nope.py"), items=number)
     with pytest.raises(UsageError, match=f"concurrency must be at least 1, not {number}"):
         compare(str(tmp_path / "nope.py"), concurrency=number)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:8786", "tcp://127.0.0.1:8786", "dask://127.0.0.1", "dask://:8786", ""])
+def test_an_address_that_is_no_clusters(tmp_path: Path, address: str) -> None:
+    with pytest.raises(UsageError, match=r"a Dask cluster is given as 'dask://host:port'"):
+        compare(str(tmp_path / "nope.py"), on=address)
+
+
+def test_the_cluster_takes_an_address_a_job_file_and_its_library(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UsageError, match=r"dask takes the address of a cluster: --on dask://host:port"):
+        compare(str(tmp_path / "nope.py"), models=["sync", "dask"])
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    with pytest.raises(UsageError, match=r"on='dask://127.0.0.1:1' takes a job file"):
+        compare(None, on="dask://127.0.0.1:1")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"needs distributed: pip install 'rota\[cluster\]'"):
+        compare(str(tmp_path / "nope.py"), on="dask://127.0.0.1:1")

@@ -16,7 +16,7 @@ from rota.lanes.compare import Comparison, Report, Watcher, compare
 from rota.lanes.compare.parent import started
 from rota.lanes.compare.report import Run
 
-ALL = ("sync", "threads", "processes", "asyncio", "rota")
+ALL = ("sync", "threads", "processes", "asyncio", "rota", "auto")
 
 RECORDING = """
 import asyncio, json, os, threading
@@ -57,11 +57,12 @@ def test_every_item_runs_once_and_on_no_more_than_the_slots(tmp_path: Path, mode
     assert (run.done, run.failures, run.error) == (12, 0, None)
     assert run.figures is not None
     assert run.figures.in_flight <= (1 if model == "sync" else 4)
-    workers = {(process, worker) for _, process, worker in noted}
-    assert len(workers) <= (1 if model == "sync" else 4)
+    if model != "auto":  # whose threads come and go: how many are there is their own affair
+        workers = {(process, worker) for _, process, worker in noted}
+        assert len(workers) <= (1 if model == "sync" else 4)
 
 
-@pytest.mark.parametrize("model", ["threads", "asyncio", "rota"])
+@pytest.mark.parametrize("model", ["threads", "asyncio", "rota", "auto"])
 def test_concurrency_is_how_many_run_at_once(tmp_path: Path, model: str) -> None:
     source = """
 import asyncio, threading
@@ -84,7 +85,7 @@ async def job_async(item):
     assert run.figures.in_flight == 3
 
 
-@pytest.mark.parametrize("model", ["threads", "processes", "rota"])
+@pytest.mark.parametrize("model", ["threads", "processes", "rota", "auto"])
 def test_a_job_that_raises_is_counted_and_named_and_stops_nobody(tmp_path: Path, model: str) -> None:
     source = """
 items = ["a", "b", "c"]
@@ -101,7 +102,7 @@ async def job_async(item):
     assert report.failed
 
 
-@pytest.mark.parametrize("model", ["processes", "rota"])
+@pytest.mark.parametrize("model", ["processes", "rota", "auto"])
 def test_whatever_a_job_raises_is_a_failure_of_its_item(tmp_path: Path, model: str) -> None:
     source = """
 import asyncio
@@ -118,7 +119,7 @@ async def job_async(item): job(item)
     assert (run.done, run.failures) == (4, 3)
 
 
-@pytest.mark.parametrize("model", ["sync", "threads", "processes", "rota"])
+@pytest.mark.parametrize("model", ["sync", "threads", "processes", "rota", "auto"])
 def test_what_nothing_survives_is_named(tmp_path: Path, model: str) -> None:
     source = """
 class Bad(BaseException): pass
@@ -175,7 +176,7 @@ def test_a_child_that_dies_before_it_has_read_anything_is_told_by_its_end(
         compared(tmp_path, "items = [1]\ndef job(item): pass\n", "sync")
 
 
-@pytest.mark.parametrize("model", ["threads", "processes", "rota"])
+@pytest.mark.parametrize("model", ["threads", "processes", "rota", "auto"])
 def test_a_job_that_ends_its_process_is_one_line(tmp_path: Path, model: str) -> None:
     source = """
 import os
@@ -207,7 +208,7 @@ async def job_async(item): os.kill(os.getpid(), 9)
 
 def test_a_plain_job_leaves_the_loops_out_and_says_why(tmp_path: Path) -> None:
     comparison = compared(tmp_path, "items = range(2)\ndef job(item): pass\n")
-    assert [run.model for run in comparison.runs] == ["sync", "threads", "processes"]
+    assert [run.model for run in comparison.runs] == ["sync", "threads", "processes", "auto"]
     assert comparison.notices == (
         "asyncio, rota left out: no async def job, and a plain one would hold the loop until it returns",
     )
@@ -215,7 +216,7 @@ def test_a_plain_job_leaves_the_loops_out_and_says_why(tmp_path: Path) -> None:
 
 def test_an_async_job_leaves_threads_and_processes_out_and_says_why(tmp_path: Path) -> None:
     comparison = compared(tmp_path, "items = range(2)\nasync def job(item): pass\n")
-    assert [run.model for run in comparison.runs] == ["sync", "asyncio", "rota"]
+    assert [run.model for run in comparison.runs] == ["sync", "asyncio", "rota", "auto"]
     assert comparison.notices[0] == "threads, processes left out: no plain def job to call there"
     sync = comparison.runs[0].figures
     assert sync is not None
@@ -356,3 +357,41 @@ def test_uvloop_is_left_out_where_it_is_missing(tmp_path: Path, monkeypatch: pyt
     comparison = compared(tmp_path, "items = range(2)\nasync def job(item): pass\n", "rota", "uvloop")
     assert [run.model for run in comparison.runs] == ["rota"]
     assert comparison.notices == ("uvloop left out: not installed (pip install uvloop)",)
+
+
+#: What makes auto send a job to processes from the first item on.
+TOLD = "import rota\nrota.cpu(job)\n"
+
+
+def test_in_the_workers_of_auto_the_file_is_what_it_is_here(tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("FACTOR = 3\n")
+    source = """
+import beside, threading
+lock = threading.Lock()  # would not pickle
+class Thing:
+    def __init__(self, number): self.number = number
+    def __repr__(self): return f"number {self.number}"
+items = [Thing(n) for n in range(5)]
+def job(thing):
+    if thing.number == 3: raise ValueError("no such thing")
+    with lock: return Thing(thing.number * beside.FACTOR)
+"""
+    (run,) = compared(tmp_path, source + TOLD, "auto").runs
+    assert (run.done, run.failures, run.lane, run.in_lane) == (5, 1, "processes", 5)
+    assert run.error == f"item 3 (number 3): {tmp_path / 'job.py'}:9: ValueError: no such thing"
+
+
+def test_items_that_look_alike_are_not_told_apart(tmp_path: Path) -> None:
+    source = "items = 'aba'\ndef job(item): assert item == 'b'\n"
+    (run,) = compared(tmp_path, source, "auto").runs
+    assert run.error == f"an item ('a'): {tmp_path / 'job.py'}:2: AssertionError"
+
+
+def test_a_worker_that_dies_takes_its_item_and_no_other(tmp_path: Path) -> None:
+    source = "import os\nitems = range(4)\ndef job(item):\n    if item == 2: os._exit(7)\n"
+    (run,) = compared(tmp_path, source + TOLD, "auto").runs
+    assert (run.done, run.failures) == (4, 1)
+    assert run.figures is not None
+    assert run.error is not None
+    assert run.error.startswith("the worker that ran rota_job.job(2) ")
+    assert "exit code 7" in run.error

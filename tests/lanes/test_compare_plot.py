@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
@@ -34,13 +35,22 @@ FULL = report(
     Run("processes", 3, 0, "a worker process died after 3 of 10 items <&>", None),
     run("asyncio", 1.2, 0.1),
     run("rota", 0.000_01, 0.000_01),
+    replace(run("auto", 9.0, 12.0), lane="processes", in_lane=7),
 )
 
 
 def test_the_picture_is_xml_and_holds_every_model_with_its_figures() -> None:
     root = ElementTree.fromstring(svg(FULL))
     text = " ".join(root.itertext())
-    for words in ("sync", "threads", "10.0 s", "12.0 s CPU", "3 failed", "died after 3 of 10 items <&>"):
+    for words in (
+        "sync",
+        "threads",
+        "10.0 s",
+        "12.0 s CPU",
+        "3 failed",
+        "died after 3 of 10 items <&>",
+        "7 of 10 in processes",
+    ):
         assert words in text
     assert text.count("job <1> & more") >= 2
     assert "best" in text
@@ -110,6 +120,6 @@ def test_the_table_aligns_and_marks_the_best_and_the_rules_pick() -> None:
 def test_the_table_has_dashes_for_a_run_that_died_and_counts_failures() -> None:
     text = table(FULL.comparisons[0], style=True)
     assert "7, 3 failed" in text
-    (died,) = (line for line in text.splitlines() if line.strip().startswith("processes"))
+    (died,) = (line for line in text.splitlines() if line.startswith("  processes  "))
     assert died.split() == ["processes", *["-"] * 8, "3"]
     assert "\033[" in text

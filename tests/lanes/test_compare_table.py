@@ -12,9 +12,11 @@ SENTENCE = (
 )
 
 
-def comparison(failures: int = 0) -> Comparison:
+def comparison(failures: int = 0, lane: str | None = None, in_lane: int = 100) -> Comparison:
     figures = Figures(0.123, 0.0456, 0.789, 0.0123, 123_000_000, 50, 1234, 567)
     runs = tuple(Run(model, 100, failures, None, figures) for model in ("sync", "processes", "rota"))
+    if lane is not None:
+        runs = (*runs, Run("auto", 100, failures, None, figures, lane, in_lane))
     verdict = Verdict("io", 0.1, 0.1, "asyncio", "rota", "rota", True, SENTENCE)
     return Comparison("job.py", "job.py", 100, 50, (), runs, verdict)
 
@@ -39,6 +41,22 @@ def test_it_fits_the_terminal(columns: int, style: bool) -> None:
         text = text.replace(code, "")
     assert max(map(len, text.splitlines())) <= columns
     assert "<- best, " in text
+
+
+@pytest.mark.parametrize(
+    ("lane", "in_lane", "note"),
+    [
+        ("loop", 100, "<- on the loop"),
+        ("threads", 100, "<- in threads"),
+        ("processes", 84, "<- 84 of 100 in processes"),
+    ],
+)
+def test_where_the_items_of_auto_went_is_told_as_shortly_as_it_must(lane: str, in_lane: int, note: str) -> None:
+    where = comparison(lane=lane, in_lane=in_lane)
+    assert table(where, False).splitlines()[4].endswith(note)
+    narrow = table(where, False, 70).splitlines()
+    assert max(map(len, narrow)) <= 70
+    assert narrow[4].endswith(f"<- {lane}")
 
 
 def test_columns_go_in_a_fixed_order_and_the_mark_is_shortened_first() -> None:

@@ -18,9 +18,12 @@ def run(
     queued: float | None = 0.0,
     start: float = 0.0,
     failures: int = 0,
+    lane: str | None = None,
+    in_lane: int = ITEMS,
 ) -> Run:
     figures = Figures(wall, start, cpu, queued, 10**7, 1, 0, 0)
-    return Run(model, ITEMS, failures, "item 0" if failures else None, figures)
+    error = "item 0" if failures else None
+    return Run(model, ITEMS, failures, error, figures, lane, None if lane is None else in_lane)
 
 
 def died(model: str) -> Run:
@@ -176,4 +179,52 @@ def test_a_run_that_died_or_failed_more_does_not_win() -> None:
 def test_no_verdict_where_nothing_worked(runs: list[Run]) -> None:
     said = verdict(*runs)
     assert (said.kind, said.winner) == ("unknown", None)
-    assert said.sentence == "No verdict: no model ran all the items."
+    assert said.sentence == "No verdict: none of the models to choose from ran all the items."
+
+
+CHOSEN = [
+    (1.0, "threads", ITEMS, "auto chose threads and was level with processes."),
+    (1.19, "processes", 6, "auto chose processes for 6 of the 10 items and took 1.2 times as long as processes."),
+    (0.5, "processes", ITEMS, "auto chose processes and was 2.0 times as fast as processes."),
+    (3.0, "loop", ITEMS, "auto stayed on the loop and took 3.0 times as long as processes."),
+]
+
+
+@pytest.mark.parametrize(("wall", "lane", "in_lane", "said"), CHOSEN)
+def test_auto_is_told_by_how_close_it_came_and_is_no_advice(wall: float, lane: str, in_lane: int, said: str) -> None:
+    basic = run("sync", 2.0, 2.0), run("processes", 1.0, 2.0)
+    without = verdict(*basic)
+    with_auto = verdict(*basic, run("auto", wall, 2.0, lane=lane, in_lane=in_lane))
+    assert with_auto.sentence == f"{without.sentence} {said}"
+    assert (with_auto.winner, with_auto.pick, with_auto.rule) == ("processes", "processes", "processes")
+
+
+def test_the_cluster_is_told_beside_the_best_too() -> None:
+    said = verdict(run("sync", 2.0, 2.0), run("auto", 2.0, 2.0, lane="threads"), run("dask", 0.5, 2.0, queued=None))
+    assert said.winner == "sync"
+    assert said.sentence.endswith(
+        "auto chose threads and was level with one by one. dask was 4.0 times as fast as one by one."
+    )
+
+
+@pytest.mark.parametrize("auto", [died("auto"), run("auto", 0.1, 0.1, failures=2, lane="threads")])
+def test_of_an_auto_that_did_less_nothing_is_said(auto: Run) -> None:
+    basic = run("sync", 2.0, 2.0), run("processes", 1.0, 2.0)
+    assert verdict(*basic, auto) == verdict(*basic)
+
+
+AUTO, DASK = run("auto", 1.0, 1.0, lane="threads"), run("dask", 1.0, 1.0, queued=None)
+
+
+@pytest.mark.parametrize(
+    ("runs", "who"), [([AUTO], "auto is"), ([died("dask")], "dask is"), ([AUTO, DASK], "auto and dask are")]
+)
+def test_without_a_model_to_choose_from_the_sentence_says_what_to_add(runs: list[Run], who: str) -> None:
+    said = verdict(*runs)
+    assert (said.kind, said.winner) == ("unknown", None)
+    assert said.sentence == f"No verdict: {who} not judged; add sync, threads or asyncio."
+
+
+def test_where_only_auto_worked_the_others_are_said_to_have_failed() -> None:
+    said = verdict(died("sync"), AUTO)
+    assert said.sentence == "No verdict: none of the models to choose from ran all the items."

@@ -12,18 +12,21 @@ if TYPE_CHECKING:
     from ..lanes.compare import Report
 
 INTRO = """\
-Three jobs, each one by one, in threads, in processes and on the loops, every run in a fresh process.
-All of it on this machine, against a local server. It takes one to two minutes.
+Three jobs, each one by one, in threads, in processes, on the loops and where rota.map sends it, every run in
+a fresh process. All of it on this machine, against a local server. It takes one to two minutes.
 """
 
 EXAMPLE = """\
 a job file:
   items = range(100)              # any iterable, or a callable that returns one
-  def job(item): ...              # for sync, threads and processes
+  def job(item): ...              # for sync, threads, processes and auto
   async def job_async(item): ...  # for asyncio, uvloop and rota; a job that is async only is called job
   concurrency = 50                # optional: how many at once
   async def close(): ...          # optional: awaited on the loop after the last item
 what the job prints goes to stderr.
+
+auto is rota.map on its own choice: the def job in threads or in processes, as it measures; a job that is async
+only on the loop. --on adds the row dask: the same items on a cluster, which gets the job's function by value.
 
 exit codes: 0 every model ran every item, 1 an item or a run failed, 2 wrong arguments or input,
 130 interrupted
@@ -43,7 +46,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add("job", nargs="?", metavar="job.py", help="a file with items and job(item)")
     add("--items", type=int, metavar="N", help="only the first N items")
     add("--concurrency", type=int, metavar="N", help="how many at once: tasks, threads, processes")
-    add("--models", metavar="A,B", help="only these: sync,threads,processes,asyncio,uvloop,rota")
+    add("--models", metavar="A,B", help="only these: sync,threads,processes,asyncio,uvloop,rota,auto")
+    add("--on", metavar="dask://HOST:PORT", help="on this Dask cluster as well (takes a job file)")
     add("--json", action="store_true", help="one JSON document on stdout and nothing else there")
     add("--plot", metavar="OUT.svg", help="draw the result as an SVG picture")
     parser.set_defaults(run=run)
@@ -68,6 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
             models=models,
             items=arguments.items,
             concurrency=arguments.concurrency,
+            on=arguments.on,
         )
     finally:
         live.clear()

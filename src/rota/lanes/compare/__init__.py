@@ -2,6 +2,7 @@
 
     report = compare("job.py")              # a file with items and job(item)
     report = compare(None)                  # three built-in jobs against a local server
+    report = compare("job.py", on="dask://host:8786")      # on a cluster as well
 
 Every job runs in every model that can run it, each in a fresh process, one after the other: the figures don't
 mix. The verdict comes from the figures alone.
@@ -18,7 +19,7 @@ from ...errors import UsageError
 from ...version import VERSION
 from . import builtin
 from .job import Source
-from .models import MODELS, cores, missing
+from .models import CLUSTER, MODELS, cores, missing
 from .parent import Message, ask, describe_job, run_of
 from .report import Comparison, Report, Run
 from .verdict import decide
@@ -49,31 +50,39 @@ def compare(
     models: Sequence[str] = MODELS,
     items: int | None = None,
     concurrency: int | None = None,
+    on: str | None = None,
 ) -> Report:
     """Compare the job in the file at ``path``, or the built-in jobs for None, and return the report.
 
     ``items`` takes only the first so many, ``concurrency`` is how many run at once; None leaves both to the
-    job. Raises UsageError for a model or a number that isn't one, or a file that defines no job; MissingExtra
-    when the built-in jobs lack a library. An item that raises is no exception but a figure of its Run.
+    job. ``on`` is the address of a Dask cluster, ``dask://host:port``: the job runs there too, which the built-in
+    ones can't, whose server is on this machine. Raises UsageError for a model, a number or an address that isn't
+    one, or a file that defines no job; MissingExtra when the built-in jobs or the cluster lack a library. An item
+    that raises is no exception but a figure of its Run, and so is a cluster that is not there.
     """
     from ... import COMPILED  # here, since the package's own door may import this room
 
-    check(models, items, concurrency)
+    check(models, items, concurrency, on)
+    if on is not None:
+        check_cluster(on, path)
+        models = [*(model for model in models if model != CLUSTER), CLUSTER]
     if path is None:
         jobs = [(builtin.path(name), name, title) for name, title in builtin.JOBS]
     else:
         jobs = [(path, os.path.basename(path), os.path.basename(path))]
     with builtin.sites() if path is None else nullcontext():
         comparisons = [
-            compare_job(Source(file, items, concurrency), name, title, watcher or Watcher(), models)
+            compare_job(Source(file, items, concurrency), name, title, watcher or Watcher(), models, on)
             for file, name, title in jobs
         ]
     return Report(VERSION, COMPILED, platform.python_version(), cores(), tuple(comparisons))
 
 
-def check(models: Sequence[str], items: int | None, concurrency: int | None) -> None:
+def check(models: Sequence[str], items: int | None, concurrency: int | None, on: str | None) -> None:
     for model in models:
-        if model not in MODELS:
+        if model == CLUSTER and on is None:
+            raise UsageError("dask takes the address of a cluster: --on dask://host:port")
+        if model not in (*MODELS, CLUSTER):
             raise UsageError(f"no model is called {model!r}: choose from {', '.join(MODELS)}")
     if not models:
         raise UsageError(f"no model to compare: choose from {', '.join(MODELS)}")
@@ -82,13 +91,24 @@ def check(models: Sequence[str], items: int | None, concurrency: int | None) -> 
             raise UsageError(f"{name} must be at least 1, not {number}")
 
 
-def compare_job(source: Source, name: str, title: str, watcher: Watcher, models: Sequence[str]) -> Comparison:
+def check_cluster(on: str, path: str | None) -> None:
+    """Before anything runs: better now than after two minutes."""
+    from ..cluster import Cluster
+
+    Cluster(on)
+    if path is None:
+        raise UsageError(f"on={on!r} takes a job file: the built-in jobs talk to a server on this machine")
+
+
+def compare_job(
+    source: Source, name: str, title: str, watcher: Watcher, models: Sequence[str], on: str | None
+) -> Comparison:
     found = describe_job(source)
     runnable, notices = choose(models, found)
     if not runnable:
         raise UsageError("no model left to run: " + "; ".join(notices))
     watcher.job(title, notices)
-    runs = tuple(run_model(source, model, watcher, found["items"]) for model in runnable)
+    runs = tuple(run_model(source, model, watcher, found["items"], on) for model in runnable)
     verdict = decide(runs, found["call_async"])
     comparison = Comparison(name, title, found["items"], found["concurrency"], tuple(notices), runs, verdict)
     watcher.compared(comparison)
@@ -108,13 +128,16 @@ def choose(models: Sequence[str], found: Message) -> tuple[list[str], list[str]]
     notices = [*found["notices"], *(f"{', '.join(names)} left out: {why}" for why, names in left_out.items())]
     if "sync" in runnable and not found["call"]:
         notices.append("sync: no plain def job, so asyncio's loop awaits it one item at a time")
+    if CLUSTER in runnable:
+        cpu = "only the items' own CPU" if found["call"] else "no CPU"
+        notices.append(f"dask: of the cluster {cpu} is counted; memory and switches are this program's")
     return runnable, notices
 
 
-def run_model(source: Source, model: str, watcher: Watcher, total: int) -> Run:
+def run_model(source: Source, model: str, watcher: Watcher, total: int, on: str | None) -> Run:
     done = 0
     run: Run | None = None
-    with closing(ask(source, model)) as messages:
+    with closing(ask(source, model, on)) as messages:
         for message in messages:
             if message is not None:
                 done = message.get("done", done)

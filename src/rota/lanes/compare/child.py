@@ -27,7 +27,9 @@ from .tally import Tally
 
 
 def main() -> None:
-    """Answer the spec on stdin: the fields of the job's Source, and ``model``; None asks what the job is."""
+    """Answer the spec on stdin: the fields of the job's Source, ``model``, and the cluster that it is ``on`` if it
+    is one. No model asks what the job is.
+    """
     began = time.monotonic()
     parent, answers = take_streams()
     spec = json.loads(parent.readline())
@@ -52,10 +54,10 @@ def main() -> None:
         return
     tally = Tally(lambda done: say(done=done))
     try:
-        spent = run_in(spec["model"], job, tally)
+        spent = run_in(spec["model"], job, tally, spec["on"])
     except RotaError as broken:
         run = Run(spec["model"], tally.done, tally.failures, str(broken), None)
-    except BaseException as error:  # noqa: BLE001 - a job may raise what no loop and no pool survives
+    except BaseException as error:
         why = f"{describe(error, job.path)} ended the run after {tally.done} of {len(job.items)} items"
         run = Run(spec["model"], tally.done, tally.failures, why, None)
     else:
@@ -69,7 +71,7 @@ def main() -> None:
             voluntary=spent.cost.voluntary,
             involuntary=spent.cost.involuntary,
         )
-        run = Run(spec["model"], tally.done, tally.failures, tally.error, figures)
+        run = Run(spec["model"], tally.done, tally.failures, tally.error, figures, spent.lane, spent.in_lane)
     say(run=asdict(run))
 
 

@@ -10,7 +10,7 @@ at once) and ``async def close()``, awaited on the loop after the last item, for
 
 The file is executed under the name ``rota_job`` in every process that runs it, so what it defines can be
 pickled between them; like a script it sees its own directory first on ``sys.path`` and leaves no
-``__pycache__`` behind.
+``__pycache__`` behind. A cluster gets the function by value and never sees the file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ...errors import UsageError
+from ...errors import RotaError, UsageError
 
 #: Items taken from an iterable that doesn't say its length: it may be endless, and a thousand are enough for
 #: a figure.
@@ -100,7 +100,7 @@ def execute(path: str) -> ModuleType:
         raise UsageError(f"can't read the job file {path}: {error.strerror}") from None
     try:
         exec(compile(source, path, "exec"), module.__dict__)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's file raises is reported
+    except (Exception, SystemExit) as error:
         raise UsageError(f"the job file can't be imported: {describe(error, path)}") from None
     return module
 
@@ -134,7 +134,7 @@ def take(module: ModuleType, path: str, limit: int | None) -> tuple[list[Any], t
         iterator = iter(source)
         taken = list(itertools.islice(iterator, UNSIZED_ITEMS if unsized else most))
         more = unsized and len(taken) == UNSIZED_ITEMS and next(iterator, MODULE) is not MODULE
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's iterable raises is reported
+    except (Exception, SystemExit) as error:
         raise UsageError(f"the items of {path} can't be read: {describe(error, path)}") from None
     if not taken:
         raise UsageError(f"{path}: items is empty, so there is nothing to compare")
@@ -148,6 +148,16 @@ def own_concurrency(module: ModuleType, path: str) -> int:
     if not isinstance(value, int) or value < 1:
         raise UsageError(f"{path}: concurrency must be a whole number of at least 1, not {value!r}")
     return value
+
+
+async def close(job: Job) -> None:
+    """What the file wants done on the loop after the last item. Raises RotaError for whatever it raises."""
+    if job.close is None:
+        return
+    try:
+        await job.close()
+    except RAISED as raised:
+        raise RotaError(f"close() raised {describe(raised, job.path)}") from None
 
 
 def describe(error: BaseException, path: str) -> str:
@@ -168,16 +178,19 @@ def first_line(error: BaseException) -> str:
     try:
         lines = (line.strip() for line in str(error).splitlines())
         return next(filter(None, lines), "")
-    except Exception:  # noqa: BLE001 - a __str__ is the user's own code
+    except Exception:
         return ""
 
 
 def failure(index: int, item: object, error: BaseException, path: str) -> str:
     """One line: which item (counted from 0, as in ``items``), and what it raised where."""
+    return f"item {index} ({shown(item)}): {describe(error, path)}"
+
+
+def shown(item: object) -> str:
+    """An item in a few words, whatever its own repr does."""
     try:
-        shown = " ".join(repr(item).split())
-    except Exception:  # noqa: BLE001 - a repr is the user's own code
-        shown = f"<{type(item).__name__}>"
-    if len(shown) > ITEM_SHOWN:
-        shown = shown[: ITEM_SHOWN - 3] + "..."
-    return f"item {index} ({shown}): {describe(error, path)}"
+        text = " ".join(repr(item).split())
+    except Exception:
+        text = f"<{type(item).__name__}>"
+    return text if len(text) <= ITEM_SHOWN else text[: ITEM_SHOWN - 3] + "..."

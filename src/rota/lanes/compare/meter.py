@@ -30,14 +30,17 @@ class Cost:
     @classmethod
     def now(cls) -> Cost:
         """Read this process's counters, with those of the children that it has already waited for."""
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return cls(
-            cpu=own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime,
-            queued=core_wait(),
-            voluntary=own.ru_nvcsw + children.ru_nvcsw,
-            involuntary=own.ru_nivcsw + children.ru_nivcsw,
-        )
+        return cls.read(resource.RUSAGE_SELF, core_wait()) + cls.of_children()
+
+    @classmethod
+    def of_children(cls) -> Cost:
+        """Read the counters of the children, and of theirs, that were waited for; nobody knows what those waited."""
+        return cls.read(resource.RUSAGE_CHILDREN, 0.0)
+
+    @classmethod
+    def read(cls, who: int, queued: float | None) -> Cost:
+        usage = resource.getrusage(who)
+        return cls(usage.ru_utime + usage.ru_stime, queued, usage.ru_nvcsw, usage.ru_nivcsw)
 
     def __sub__(self, earlier: Cost) -> Cost:
         # A thread that ended in between took its figure with it, which can make the difference negative.
@@ -79,7 +82,13 @@ class Meter:
 
 
 class Spent:
-    """What one run took: the wall and cost of its work, and the peak memory of its processes."""
+    """What one run took: the wall and cost of its work, and the peak memory of its processes.
+
+    ``lane`` is the one that was chosen for it, ``in_lane`` how many items ran there; None for a model that is one.
+    """
+
+    lane: str | None = None
+    in_lane: int | None = None
 
     def __init__(self, meter: Meter, workers_cost: Cost | None = None, workers_memory: int = 0) -> None:
         self.began = meter.began
@@ -88,18 +97,25 @@ class Spent:
         self.memory = peak_memory() + workers_memory
 
 
-def core_wait() -> float | None:
-    """Seconds that this process's living threads were ready and waited for a core; None where unknown."""
+def core_wait(process: int | str = "self") -> float | None:
+    """Seconds that a process's living threads were ready and waited for a core; None where unknown."""
     if not os.path.exists("/proc/self/schedstat"):
         return None
     waited = 0
-    for thread in os.listdir("/proc/self/task"):
+    for thread in threads_of(process):
         try:
-            with open(f"/proc/self/task/{thread}/schedstat", "rb", buffering=0) as file:
+            with open(f"/proc/{process}/task/{thread}/schedstat", "rb", buffering=0) as file:
                 waited += int(file.read().split()[1])
         except (FileNotFoundError, ProcessLookupError, IndexError):
             continue  # the thread ended meanwhile: its file is gone, can't be read, or is empty
     return waited / 1e9
+
+
+def threads_of(process: int | str) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{process}/task")
+    except OSError:
+        return []  # it has ended
 
 
 def peak_memory() -> int:
@@ -107,12 +123,20 @@ def peak_memory() -> int:
 
     Not ``ru_maxrss`` where /proc knows better: after fork and exec that still holds the parent's peak.
     """
+    peak = peak_memory_of("self")
+    if peak is None:
+        usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return usage if sys.platform == "darwin" else usage * 1024
+    return peak
+
+
+def peak_memory_of(process: int | str) -> int | None:
+    """The same of any process that lives; None where the system doesn't say."""
     try:
-        with open("/proc/self/status", "rb") as file:
+        with open(f"/proc/{process}/status", "rb") as file:
             for line in file:
                 if line.startswith(b"VmHWM:"):
                     return int(line.split()[1]) * 1024
     except OSError:
         pass
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    return None

@@ -6,7 +6,8 @@ and stops nobody; what breaks the model itself (a worker process that dies) is r
 
 Threads start as the work comes, so starting them is part of it; a pool of processes is started and has loaded
 the job before the clock runs, and the time for that is reported on its own. On a loop a fixed number of tasks
-pull from one iterator: never a task for each item.
+pull from one iterator: never a task for each item. ``auto`` is ``rota.map`` on its own choice, and ``dask`` the
+same on a cluster, which is there only for who gives its address.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ...errors import RotaError
 from ...run import new_event_loop
-from .job import RAISED, Job, describe, failure
+from .job import RAISED, Job, close, failure
 from .meter import Meter, Spent
 from .tally import Tally
 
-MODELS = ("sync", "threads", "processes", "asyncio", "uvloop", "rota")
+MODELS = ("sync", "threads", "processes", "asyncio", "uvloop", "rota", "auto")
+CLUSTER = "dask"
 LOOPS = ("asyncio", "uvloop", "rota")
 
 Indexed = Iterator[tuple[int, Any]]
@@ -54,13 +55,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_in(model: str, job: Job, tally: Tally) -> Spent:
-    """Run every item of the job in the model and count it in the tally."""
+def run_in(model: str, job: Job, tally: Tally, on: str | None = None) -> Spent:
+    """Run every item of the job in the model and count it in the tally; ``on`` is the cluster for ``dask``."""
     slots = slots_for(model, job.concurrency, len(job.items))
     if model == "processes":
         from .pool import in_processes  # here, so that no other model carries multiprocessing with it
 
         return in_processes(job, slots, tally)
+    if model in ("auto", CLUSTER):
+        from .mapped import mapped  # the same with the lanes
+
+        return mapped(job, None if model == "auto" else on, tally)
     if model == "threads":
         return in_threads(job, slots, tally)
     if model == "sync" and job.call is not None:
@@ -103,11 +108,7 @@ def on_loop(new_loop: NewLoop, job: Job, slots: int, tally: Tally) -> Spent:
         indexed = iter(enumerate(job.items))
         with Meter() as meter:
             await asyncio.gather(*(pull_async(job, indexed, tally) for _ in range(slots)))
-        if job.close is not None:
-            try:
-                await job.close()
-            except RAISED as raised:
-                raise RotaError(f"close() raised {describe(raised, job.path)}") from None
+        await close(job)
         return Spent(meter)
 
     with asyncio.Runner(loop_factory=new_loop) as runner:

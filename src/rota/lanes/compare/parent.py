@@ -31,16 +31,16 @@ CHILD = "rota.lanes.compare.child"
 Message = dict[str, Any]
 
 
-def ask(source: Source, model: str | None) -> Generator[Message | None, None, None]:
+def ask(source: Source, model: str | None, on: str | None = None) -> Generator[Message | None, None, None]:
     """Run a child and yield each of its messages, and None every TICK while there are none.
 
-    It runs the job in the model, or says what the job is if that is None.
+    It runs the job in the model (``on`` a cluster if that is one), or says what the job is if that is None.
     The last message is ``{"ended": how}``: None after an orderly end, else how the process died, in words.
     """
     with started(CHILD) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        spec = {"source": asdict(source), "model": model}
+        spec = {"source": asdict(source), "model": model, "on": on}
         with suppress(BrokenPipeError):  # of a child that died already, its end tells
             child.stdin.write(json.dumps(spec).encode() + b"\n")
         for line in lines(child.stdout.fileno()):

@@ -71,7 +71,7 @@ def hand_out(job: Job, workers: int, pool: ProcessPoolExecutor, tally: Tally) ->
     for index, item in enumerate(job.items):
         try:
             packed.append((index, pickle.dumps(item)))
-        except Exception as error:  # noqa: BLE001 - pickling runs the item's own code
+        except Exception as error:
             tally.elsewhere([failure(index, item, error, job.path)])
     size = max(1, len(packed) // (workers * CHUNKS_PER_WORKER))
     chunks = (packed[first : first + size] for first in range(0, len(packed), size))

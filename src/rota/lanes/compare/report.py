@@ -18,7 +18,8 @@ class Figures:
     ``wall`` is the work alone; ``start`` is what came before it: importing the job, starting loop or
     processes. ``cpu`` and ``queued`` (ready, but waiting for a core; None where the system doesn't say) are
     sums over all threads and processes, ``memory`` is the sum of the processes' peaks, ``in_flight`` the most
-    items under way at once.
+    items under way at once. Of what ran on a cluster only ``cpu`` holds anything of its processes: what plain
+    items computed.
     """
 
     wall: float
@@ -36,7 +37,8 @@ class Run:
     """One job in one model. ``done`` counts the items that ended, ``failures`` those of them that raised.
 
     ``error`` is one line: which item failed first and how, or how the whole run died; ``figures`` is None
-    then.
+    then. For ``auto``, ``lane`` is what it chose, "loop", "threads" or "processes", and ``in_lane`` is how many
+    of the items ran there: the choice takes some.
     """
 
     model: str
@@ -44,6 +46,8 @@ class Run:
     failures: int
     error: str | None
     figures: Figures | None
+    lane: str | None = None
+    in_lane: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,8 @@ class Verdict:
     in which an item waits for something outside, ``busy`` its share of computing in computing and being
     blocked. ``rule`` is the family that the rule of thumb picks ("asyncio", "threads" or "processes", None
     where it has no answer), ``pick`` the measured model of that family, ``winner`` the fastest of all,
-    ``agrees`` whether the winner is of that family.
+    ``agrees`` whether the winner is of that family. ``auto`` and ``dask`` are none of them; how close the first
+    came to the winner is the end of the ``sentence``.
     """
 
     kind: str

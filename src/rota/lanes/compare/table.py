@@ -49,8 +49,8 @@ def table(comparison: Comparison, style: bool, columns: int | None = None) -> st
     rows = [HEAD, *(cells(run, sync) for run in runs)]
     widths = {head: max(len(row[column]) for row in rows) for column, head in enumerate(HEAD)}
     all_done = all(run.done - run.failures == comparison.items for run in runs)
-    notes = ["", *(noted(run, verdict, "the rule's pick") for run in runs)]
-    short = ["", *(noted(run, verdict, "rule") for run in runs)]
+    notes = ["", *(noted(run, verdict) for run in runs)]
+    short = ["", *(noted(run, verdict, short=True) for run in runs)]
     for head in SPARED if all_done else SPARED[:-1]:
         if columns is not None and length(widths, short) > columns:
             del widths[head]
@@ -109,12 +109,17 @@ def cells(run: Run, sync: Run | None) -> Sequence[str]:
     )
 
 
-def marks(run: Run, verdict: Verdict, pick: str = "the rule's pick") -> list[str]:
-    """What the verdict says of this run, in words."""
+def marks(run: Run, verdict: Verdict, short: bool = False) -> list[str]:
+    """What is to be said of this run, in words: the verdict, or where its items went."""
     said = ["best"] if run.model == verdict.winner else []
-    return [*said, pick] if run.model == verdict.pick else said
+    if run.model == verdict.pick:
+        said.append("rule" if short else "the rule's pick")
+    if run.lane is not None:
+        some = "" if short or run.in_lane == run.done else f"{run.in_lane} of {run.done} "
+        said.append(run.lane if short else f"{some}{'on the' if run.lane == 'loop' else 'in'} {run.lane}")
+    return said
 
 
-def noted(run: Run, verdict: Verdict, pick: str) -> str:
-    said = marks(run, verdict, pick)
+def noted(run: Run, verdict: Verdict, short: bool = False) -> str:
+    said = marks(run, verdict, short)
     return "<- " + ", ".join(said) if said else ""

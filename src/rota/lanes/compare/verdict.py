@@ -10,7 +10,9 @@ a core for some, waited for a core for some, and for the rest it was ``blocked``
 outside. ``busy`` is the first as a share of the first and the last. The wait for a core counts on neither
 side: it says how much else the machine had to do, not what kind of job this is.
 
-Then the runs say whether the rule holds here, and where it doesn't, the sentence says that too.
+Then the runs say whether the rule holds here, and where it doesn't, the sentence says that too. ``auto`` is no
+model to advise but a choice among them, and ``dask`` is other machines: each gets a sentence of its own, on how it
+stands to the best.
 """
 
 from __future__ import annotations
@@ -47,6 +49,9 @@ FAMILIES = {
     "uvloop": "asyncio",
     "rota": "asyncio",
 }
+
+#: What auto did, by the lane that it chose.
+CHOSE = {"loop": "stayed on the loop", "threads": "chose threads", "processes": "chose processes"}
 
 #: What a model is called in a sentence.
 SPOKEN = {
@@ -91,7 +96,7 @@ class Profile:
 
 def decide(runs: Sequence[Run], call_async: bool) -> Verdict:
     """The verdict on these runs of one job; ``call_async``: whether it has an ``async def`` for the loops."""
-    fair = comparable(runs)
+    fair = comparable([run for run in runs if run.model in FAMILIES])
     profile = profile_of(fair)
     best = winner_of(fair)
     rule = None if profile is None else profile.rule
@@ -105,7 +110,9 @@ def decide(runs: Sequence[Run], call_async: bool) -> Verdict:
         pick=None if pick is None else pick.model,
         winner=None if best is None else best.model,
         agrees=best is not None and FAMILIES[best.model] == rule,
-        sentence=sentence(profile, rule, pick, best, fair, call_async),
+        sentence=no_verdict(runs)
+        if best is None
+        else sentence(profile, rule, pick, best, fair, call_async) + beside(runs, best),
     )
 
 
@@ -144,12 +151,10 @@ def sentence(
     profile: Profile | None,
     rule: str | None,
     pick: Run | None,
-    best: Run | None,
+    best: Run,
     runs: Sequence[Run],
     call_async: bool,
 ) -> str:
-    if best is None:
-        return "No verdict: no model ran all the items."
     if profile is None:
         return f"Fastest: {took(best)}. What kind of job it is, only the sync model tells."
     start = character(profile)
@@ -164,6 +169,40 @@ def sentence(
         why_not = absent(rule, call_async)
         text = f"{start}; the rule says {rule}, {why_not}; of what ran, {took(best)} was best"
     return text + starting(best) + crowded(best) + "."
+
+
+def no_verdict(runs: Sequence[Run]) -> str:
+    """Why there is none: no model to choose from was asked for, or none could do the job."""
+    others = [run.model for run in runs if run.model not in FAMILIES]
+    if others and len(others) == len(runs):
+        are = "is" if len(others) == 1 else "are"
+        return f"No verdict: {' and '.join(others)} {are} not judged; add sync, threads or asyncio."
+    return "No verdict: none of the models to choose from ran all the items."
+
+
+def beside(runs: Sequence[Run], best: Run) -> str:
+    """How those that are not to be advised stand to the best; nothing of one that did not do the same work."""
+    said = ""
+    for run in runs:
+        if run.model in FAMILIES or run.figures is None or run.failures > best.failures:
+            continue
+        chose = "" if run.lane is None else f" {CHOSE[run.lane]}{some_of(run)} and"
+        said += f" {run.model}{chose} {stood(run, best)}."
+    return said
+
+
+def some_of(run: Run) -> str:
+    return "" if run.in_lane == run.done else f" for {run.in_lane} of the {run.done} items"
+
+
+def stood(run: Run, best: Run) -> str:
+    ratio = measured(run).wall / measured(best).wall
+    name = SPOKEN.get(best.model, best.model)
+    if 1 / (1 + LEVEL) < ratio < 1 + LEVEL:
+        return f"was level with {name}"
+    if ratio < 1:
+        return f"was {1 / ratio:.1f} times as fast as {name}"
+    return f"took {ratio:.1f} times as long as {name}"
 
 
 def character(profile: Profile) -> str:
