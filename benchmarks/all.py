@@ -38,6 +38,8 @@ RUNS: dict[str, tuple[str, list[str], bool]] = {
     "memory": ("memory.py", [], False),
     "timers": ("timers.py", [], False),
     "startup": ("startup.py", [], False),
+    "lanes": ("lanes.py", [], False),
+    "choosing": ("choosing.py", [], False),
     "clockwork-plain": ("clockwork.py", BESIDE_ASYNCIO, True),
     "echo-plain": ("echo.py", BESIDE_ASYNCIO, True),
 }

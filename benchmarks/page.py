@@ -12,10 +12,12 @@ place for these, or for a run that was saved, is refused. README.md has the rati
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from table import Table, load
 
@@ -24,7 +26,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 PAGE = ROOT / "docs" / "benchmarks.md"
 README = ROOT / "README.md"
 
-MACHINE, BEHIND, OVERVIEW = "machine", "behind", "overview"
+MACHINE, BEHIND, OVERVIEW, CHOOSING = "machine", "behind", "overview", "choosing"
 
 #: The rows of the README: of each table those that a program meets most, where rota is ahead and where it is not.
 CHOSEN = {
@@ -59,6 +61,8 @@ def runs(folder: Path) -> Runs:
     """Each name with its tables, the newest Python first."""
     found: Runs = {}
     for path in folder.glob("*/*.json"):
+        if path.stem == CHOOSING:  # no table of figures
+            continue
         found.setdefault(path.stem, []).append(load(path))
     for tables in found.values():
         tables.sort(key=lambda table: [int(part) for part in re.findall(r"\d+", table.python)], reverse=True)
@@ -101,6 +105,31 @@ def behind(found: Runs) -> str:
     return f"In {len(lines)} of compiled rota's {rows} rows.\n\n{head}{''.join(lines)}"
 
 
+def choices(folder: Path) -> str:
+    """Which lane was chosen for each kind of function, the newest Python first."""
+    pages = []
+    for path in sorted(folder.glob(f"*/{CHOOSING}.json"), key=lambda path: path.parent.name, reverse=True):
+        found = json.loads(path.read_text())
+        counts, cost = found["counts"], found["cost"]
+        conditions = list(next(iter(found["cases"].values())))
+        lines = [f"| | {' | '.join(conditions)} |", f"|---|{'---|' * len(conditions)}"]
+        for name, row in found["cases"].items():
+            words = [", ".join(map(lane, row[condition])) for condition in conditions]
+            lines.append(f"| {name} | {' | '.join(words)} |")
+        pages.append(
+            f"{found['version']} on CPython {found['python']}, {found['date']}: {counts['right']} of {counts['cases']} "
+            f"right, {counts['right without the GIL']} of {counts['without the GIL']} without others at the GIL. "
+            f"Choosing costs a measured call {cost['metered']:.1f} µs, any other {cost['unmetered']:.2f} µs.\n\n"
+            + "\n".join(lines)
+            + "\n"
+        )
+    return "\n".join(pages) or f"Not measured yet: `python benchmarks/all.py {CHOOSING}`.\n"
+
+
+def lane(case: dict[str, Any]) -> str:
+    return f"{case['lane']}{'' if case['right'] else ' **wrong**'}"
+
+
 def overview(found: Runs) -> str:
     """The ratios of a few rows, on the newest Python."""
     newest = {name: found[name][0] for name in CHOSEN if name in found}
@@ -114,16 +143,22 @@ def overview(found: Runs) -> str:
     return "\n".join(lines) + "\n" if chosen else "Nothing was measured yet.\n"
 
 
-def written(text: str, found: Runs, needed: Iterable[str]) -> str:
+def written(text: str, found: Runs, chosen: str, needed: Iterable[str]) -> str:
     """A text with its tables, a place for each of those that are needed. SystemExit says which is missing."""
     places = [name for _, name, _, _ in PLACE.findall(text)]
     for name in needed:
         if places.count(name) != 1:
             raise SystemExit(f"the page needs one place for {name!r}: <!-- figures: {name} -->, a line, <!-- end -->")
 
+    special: dict[str, Callable[[Runs], str]] = {
+        MACHINE: machines,
+        BEHIND: behind,
+        OVERVIEW: overview,
+        CHOOSING: lambda _: chosen,
+    }
+
     def fill(match: re.Match[str]) -> str:
         begin, name, _, end = match.groups()
-        special = {MACHINE: machines, BEHIND: behind, OVERVIEW: overview}
         return f"{begin}\n{special[name](found) if name in special else tables(name, found)}\n{end}"
 
     return PLACE.sub(fill, text)
@@ -138,9 +173,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="another folder of runs")
     options = parser.parse_args(arguments)
     found = runs(options.results)
-    places = {options.page: (MACHINE, BEHIND, *sorted(found)), options.readme: (OVERVIEW,)}
+    chosen = choices(options.results)
+    measured = [*sorted(found), *([CHOOSING] if any(options.results.glob(f"*/{CHOOSING}.json")) else [])]
+    places = {options.page: (MACHINE, BEHIND, *measured), options.readme: (OVERVIEW,)}
     texts = {path: path.read_text() for path in places}
-    pages = {path: written(texts[path], found, needed) for path, needed in places.items()}
+    pages = {path: written(texts[path], found, chosen, needed) for path, needed in places.items()}
     differ = [path for path in places if pages[path] != texts[path]]
     for path in differ:
         if options.check:

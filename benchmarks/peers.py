@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
+import importlib.metadata
+import importlib.util
 import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +64,14 @@ async def forever(server: Any) -> None:
 
 def title(name: str) -> str:
     """What it is, with its version."""
-    return "plain: the same without compiled modules" if name == PLAIN else loops.title(name)
+    if name == PLAIN:
+        return "plain: the same without compiled modules"
+    if name in LOOPS:
+        return loops.title(name)
+    try:
+        return f"{name} {importlib.metadata.version(name)}"
+    except importlib.metadata.PackageNotFoundError:  # Python's own
+        return name
 
 
 def on_core(core: int) -> list[str]:
@@ -100,16 +109,19 @@ def run(
     more: tuple[str, ...] = (),
     core: int | None = None,
     more_is_better: Container[str] = (),
+    others: Mapping[str, Sequence[str]] | None = None,
 ) -> int:
     """The command line of a benchmark: all ``cases`` for all loops (and ``more``, the limits that are no loop).
 
-    ``measure`` returns a figure in ``unit``, or several by name, a row each; the less the better, but for those that
-    ``more_is_better`` names. ``core`` is the core that it is kept on.
+    Where the peers are no loops, ``others`` has those of each case, by what pip calls them. ``measure`` returns a
+    figure in ``unit``, or several by name, a row each; the less the better, but for those that ``more_is_better``
+    names. ``core`` is the core that it is kept on.
     """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=list(cases), action="append", metavar="CASE", help="this case only")
-    choices = [*LOOPS, PLAIN, *more]
+    known = list(LOOPS) if others is None else list(dict.fromkeys(peer for case in others.values() for peer in case))
+    choices = [*known, *([PLAIN] if others is None else []), *more]
     parser.add_argument(
         "--peer", choices=choices, action="append", help="beside rota, this one only; plain is rota's .py"
     )
@@ -127,16 +139,20 @@ def run(
         print(json.dumps(measure(*options.one)))
         return 0
     for peer in options.peer or ():
-        if peer in LOOPS and peer not in installed():
+        if peer in known and peer not in found(known):
             parser.error(f"--peer {peer}: it is not installed (pip install {peer})")
-    asked = options.peer or [*LOOPS, *more]
-    table = empty(unit, [US, *(peer for peer in [*installed(), PLAIN, *more] if peer in asked and peer != US)], more)
+    asked = options.peer or [*known, *more]
+    there = [*found(known), *([PLAIN] if others is None else []), *more]
+    table = empty(unit, [US, *(peer for peer in there if peer in asked and peer != US)], more)
     table.rounds = options.rounds
     as_text = not options.json and not options.markdown
     if as_text:
         print(table.head())
     for case in options.only or cases:
-        rows = by_turns(script, table.columns, case, options.rounds, more_is_better)
+        takes_part = (
+            table.columns if others is None else [US, *(each for each in table.columns if each in others[case])]
+        )
+        rows = by_turns(script, takes_part, case, options.rounds, more_is_better)
         table.rows.update(rows)
         if as_text:
             for row in rows:
@@ -153,6 +169,12 @@ def run(
     elif options.save:
         table.save(options.save)
     return int(bool(failed))
+
+
+def found(names: Sequence[str]) -> list[str]:
+    """Those that are installed: loops, libraries, and what is Python's own."""
+    own = {"asyncio", "concurrent.futures", "pickle"}
+    return [name for name in names if name in (*installed(), *own) or importlib.util.find_spec(name)]
 
 
 def empty(unit: str, columns: list[str], more: tuple[str, ...]) -> Table:

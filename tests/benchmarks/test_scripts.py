@@ -32,6 +32,10 @@ FIGURES = [
     ("startup.py", "rota", "run", None),
     ("syscalls.py", "rota", "protocol x10", "strace"),
     ("timers.py", "rota", "sleep(2.1 ms)", None),
+    ("lanes.py", "rota", "thread, 100 at once", None),
+    ("lanes.py", "rota", "tiny map", None),
+    ("lanes.py", "asyncio", "thread, CPU", None),
+    ("lanes.py", "concurrent.futures", "process", None),
 ]
 
 
@@ -67,6 +71,13 @@ def test_a_script_has_a_figure(script: str, peer: str, case: str, program: str |
 def test_every_script_that_measures_is_here() -> None:
     measuring = {path.name for path in BENCHMARKS.glob("*.py") if "peers.run(" in path.read_text()}
     assert measuring == {script for script, *_ in FIGURES}
+
+
+def test_a_lane_is_chosen_and_what_it_costs_is_said() -> None:
+    done = python("choosing.py", "--one", "sleep", "alone")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["lane"] == "threads"
+    assert set(json.loads(python("choosing.py", "--cost").stdout)) == {"metered", "unmetered"}
 
 
 def test_two_writes_of_one_turn_leave_in_one_call() -> None:
