@@ -112,16 +112,13 @@ def test_a_loop_that_is_only_closed(tmp_path):
         from tests.lanes import work
 
         loop = rota.new_event_loop()
-        print(loop.run_until_complete(lane := rota.call(work.pid, on="processes")) if False else "", end="")
 
         async def main():
             return await rota.call(work.pid, on="processes")
 
         print(loop.run_until_complete(main()))
         loop.close()
-        """.replace(
-            'print(loop.run_until_complete(lane := rota.call(work.pid, on="processes")) if False else "", end="")', ""
-        )
+        """
     )
     said, complaint = program.communicate(timeout=LONGEST)
     assert complaint == ""
@@ -149,7 +146,7 @@ def test_a_child_that_the_program_forks_holds_nobody_up(tmp_path):
             os._exit(0)
 
         rota.run(main())
-        """.replace('-W", "error', "")
+        """
     )
     said, _ = program.communicate(timeout=LONGEST)
     worker, child = map(int, said.split())

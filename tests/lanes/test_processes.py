@@ -309,6 +309,8 @@ def test_the_user_s_word_beats_the_measurement(in_lanes):
         assert await lanes.call(pid_there) != os.getpid()
         assert await lanes.call(pid_here) == os.getpid()
         assert lanes.explain(pid_there).lane == "processes"
+        await lanes.call(work.double, 2, on="processes")
+        assert "1 call, none of them measured" in str(lanes.explain(work.double))
         assert "@rota.io" in str(lanes.explain(pid_here))
 
     in_lanes(main)

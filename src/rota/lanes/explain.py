@@ -15,13 +15,14 @@ from .word import Word, word_of
 class Row:
     """What is known of a function's calls with arguments of one order of size.
 
-    ``calls`` were made; ``cpu``, ``wall``, ``queued`` and ``blocked`` are the seconds of one: computing, by the clock,
-    waiting for a core, and waiting for something outside. ``lane`` is where the next one goes, ``width`` how many at
-    once make sense there, and ``reason`` why.
+    ``calls`` were made, of which ``measured`` were; ``cpu``, ``wall``, ``queued`` and ``blocked`` are the seconds of
+    one: computing, by the clock, waiting for a core, and waiting for something outside. ``lane`` is where the next one
+    goes, ``width`` how many at once make sense there, and ``reason`` why.
     """
 
     size: str
     calls: int
+    measured: int
     cpu: float
     wall: float
     queued: float
@@ -33,6 +34,8 @@ class Row:
     def __str__(self) -> str:
         size = f" with {self.size}" if self.size else ""
         times = "1 call" if self.calls == 1 else f"{self.calls:,} calls"
+        if not self.measured:
+            return f"{times}{size}, none of them measured"
         figures = f"{seconds(self.cpu)} computing, {seconds(self.blocked)} waiting, {seconds(self.wall)} in all"
         return f"{times}{size}, of {figures}"
 
@@ -172,14 +175,19 @@ def row_of(profile: Profile) -> Row:
     return Row(
         size_of(profile.magnitude),
         profile.calls,
+        profile.measured,
         profile.cpu,
         profile.wall,
         profile.queued,
         profile.blocked,
         decision.lane,
         decision.width,
-        decision.reason,
+        decision.reason if profile.measured or profile.decided else SENT,
     )
+
+
+#: The reason where the lane was never rota's to choose.
+SENT = "the program has said each time where it runs; on auto the first calls run in a thread, and are measured"
 
 
 def size_of(magnitude: int) -> str:
@@ -191,6 +199,6 @@ def size_of(magnitude: int) -> str:
 
 def seconds(value: float) -> str:
     """Seconds in the unit that suits them."""
-    if value >= 1:
+    if value >= 0.9995:
         return f"{value:.2f} s"
-    return f"{value * 1e3:.3g} ms" if value >= 1e-3 else f"{value * 1e6:.3g} µs"
+    return f"{value * 1e3:.3g} ms" if value >= 0.9995e-3 else f"{value * 1e6:.3g} µs"

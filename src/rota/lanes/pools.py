@@ -31,10 +31,10 @@ from .job import Outcome
 from .limiter import Limiter, Permit
 from .meter import Measure, Metered
 from .processes import Processes, Ran
-from .profile import Profile, Profiles
+from .profile import Profile, Profiles, Verdict, examine
 from .sampler import Sampler
 from .word import Word, word_of
-from .wording import short
+from .wording import describe, short
 from .worker import CALLS, ITEMS
 
 logger = logging.getLogger("rota")
@@ -80,6 +80,7 @@ class Pools:
         self._sampler = Sampler()
         self.profiles = Profiles(cores=cores(), most=most, sampler=self._sampler)
         self.threads = threads.Threads(most, keep=limits.LANE_KEEP, daemon=True, name="rota")
+        self._examined: weakref.WeakSet[Profile] = weakref.WeakSet()  # those that a thread looks at
         self._widths: weakref.WeakKeyDictionary[Profile, Limiter] = weakref.WeakKeyDictionary()
         self._processes: Processes | None = None
         self._limits = memory, max_tasks
@@ -258,7 +259,7 @@ class Pools:
         if profile is not None and profile.wants_meter():
             metered = profile.meter()
             call = Call(self.loop, metered, (fn, args, kwargs), None, context)
-            call.future.add_done_callback(functools.partial(note, profile, metered, fn, args, kwargs))
+            call.future.add_done_callback(functools.partial(self._note, profile, metered, fn, args, kwargs))
         else:
             call = Call(self.loop, fn, args, kwargs, context)
         return self._begin(call, fn, permit)
@@ -295,6 +296,35 @@ class Pools:
         if unsent or isinstance(error, ShippingError | RemoteError):
             profile.refuse(str(error))
         return unsent
+
+    def _note(
+        self,
+        profile: Profile,
+        metered: Metered,
+        fn: Callable[..., Any],
+        args: Args,
+        kwargs: Kwargs,
+        future: asyncio.Future[Any],
+    ) -> None:
+        """What a metered call in a thread has cost goes to its profile."""
+        if future.cancelled():
+            return  # perhaps it never began
+        profile.add(metered.measure, metered.held, THREADS)
+        if profile.candidate and profile not in self._examined and not self.closed:
+            self._examined.add(profile)
+            result = None if future.exception() is not None else future.result()
+            looking = self.in_thread(examine, (fn, args, kwargs, result), {})
+            looking.add_done_callback(functools.partial(self._conclude, profile))
+
+    def _conclude(self, profile: Profile, looking: asyncio.Future[Verdict]) -> None:
+        self._examined.discard(profile)
+        if looking.cancelled() or not profile.candidate:
+            return  # the lanes have ended, or a call could not be sent meanwhile
+        error = looking.exception()
+        verdict = looking.result() if error is None else Verdict(f"it can't be looked at: {describe(error)}", 0)
+        profile.conclude(verdict)
+        if profile.unsafe is not None:
+            logger.info("%s stays in threads: %s", profile.name, profile.unsafe)
 
     # -- many calls ----------------------------------------------------------------------------------------------
 
@@ -489,20 +519,6 @@ def note_batch(profile: Profile | None, batch: Batch, future: asyncio.Future[Any
     elif profile is not None and batch.done:
         profile.calls += batch.done
         profile.add(batch.measure, None, THREADS)
-
-
-def note(
-    profile: Profile, metered: Metered, fn: Callable[..., Any], args: Args, kwargs: Kwargs, future: asyncio.Future[Any]
-) -> None:
-    """What a metered call in a thread has cost goes to its profile."""
-    if future.cancelled():
-        return  # perhaps it never began
-    profile.add(metered.measure, metered.held, THREADS)
-    if profile.candidate:
-        failed = future.exception() is not None
-        profile.judge(fn, args, kwargs, None if failed else future.result())
-        if profile.unsafe is not None:
-            logger.info("%s stays in threads: %s", profile.name, profile.unsafe)
 
 
 def wants_meter(profile: Profile) -> bool:

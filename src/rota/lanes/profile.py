@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from types import BuiltinFunctionType, FunctionType, MethodType
-from typing import Any
+from typing import Any, NamedTuple
 
 from .choose import PROCESSES, THREADS, Decision, Figures, asks_for_gil, choose, gain
 from .function import key_of, name_of
@@ -179,15 +179,15 @@ class Profile:
             self.decision = self._waiting()
 
     def judge(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
-        """Find out whether ``fn`` may move to a process, from a call that has just returned ``result``, or None where
-        it raised. Costs a millisecond or two, for a long function and those that it calls up to fifty, once; only while
-        ``candidate``.
-        """
+        """``examine``, and ``conclude``. Only while ``candidate``."""
+        self.conclude(examine(fn, args, kwargs, result))
+
+    def conclude(self, verdict: Verdict) -> None:
+        """It is known now whether the function may move to a process."""
         self.candidate, self.judged = False, True
-        self.unsafe = self._verdict = process_safe(fn, args, kwargs) or result_ships(result)
+        self.unsafe = self._verdict = verdict.unsafe
         if not self.shipped_calls:
-            size = sum(map(size_of, args)) + sum(map(size_of, kwargs.values())) + size_of(result)
-            self.ship = ROUND_TRIP + size * BYTE
+            self.ship = ROUND_TRIP + verdict.size * BYTE
         self._decide(self._owner.clock())
 
     def refuse(self, reason: str) -> None:
@@ -348,6 +348,21 @@ class Profile:
         if now - self._moved < DWELL:
             return False
         return gain(figures, self.decision.lane, chosen.lane, self._owner.cores, gil) >= GAIN
+
+
+class Verdict(NamedTuple):
+    """Whether a function may move to a process: ``unsafe`` says why not, and ``size`` how many bytes a call ships."""
+
+    unsafe: str | None
+    size: int
+
+
+def examine(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> Verdict:
+    """Look at ``fn``, and at a call of it that has just returned ``result``, or None where it raised. Takes a
+    millisecond or two, and for a long function with those that it calls up to fifty: for a thread.
+    """
+    unsafe = process_safe(fn, args, kwargs) or result_ships(result)
+    return Verdict(unsafe, sum(map(size_of, args)) + sum(map(size_of, kwargs.values())) + size_of(result))
 
 
 class Profiles:
