@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import functools
+import gc
 import os
 import threading
 import traceback
+import weakref
 
 import pytest
 from tests.lanes import work
@@ -389,3 +392,32 @@ def test_the_state_of_all_lanes(run_real):
         assert rota.lanes().as_json()["threads"]["threads"] >= 1
 
     run_real(main())
+
+
+@pytest.mark.parametrize("on", ["threads", "loop"])
+def test_what_failed_is_let_go_of_without_the_collector(run_real, on):
+    """Its argument is in a frame that the exception's traceback holds: nothing may hold that."""
+
+    async def main():
+        left = []
+
+        async def one():
+            account = work.Account()
+            left.append(weakref.ref(account))
+            with contextlib.suppress(LookupError):
+                await rota.call(work.fail, account, on=on)
+
+        for _ in range(20):  # the measured calls among them
+            await one()
+        for _ in range(1000):  # the threads let go, too, each in its time
+            if not (held := [account for account in left if account() is not None]):
+                break
+            await asyncio.sleep(0.01)
+        return held
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert run_real(main()) == []
+    finally:
+        gc.enable()

@@ -59,10 +59,13 @@ class Call(threads.Call):
     permit: Permit | None
 
     def run(self) -> None:
+        loop, permit = self._loop, self.permit
         super().run()
-        if self.permit is not None:
+        # The traceback of what it raised leads here: this frame would hold the future that has it.
+        del self
+        if permit is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits for a place
-                self._loop.call_soon_threadsafe(self.permit.release)
+                loop.call_soon_threadsafe(permit.release)
 
     def describe(self) -> str:
         return name_of(self.fn)
