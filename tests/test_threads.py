@@ -200,8 +200,9 @@ def test_of_the_threads_for_calls_that_come_one_by_one_the_loops_thread_starts_t
     assert starts.by.count(threading.main_thread()) == 2
 
 
-def test_the_loops_thread_does_not_wait_until_a_thread_has_begun(pool_of, monkeypatch):
-    """It would wait for the interpreter, beside calls that compute."""
+@pytest.fixture
+def go_on(monkeypatch):
+    """Threads that are started begin when this is set."""
     go_on = threading.Event()
     bootstrap = threading.Thread._bootstrap_inner
 
@@ -210,6 +211,11 @@ def test_the_loops_thread_does_not_wait_until_a_thread_has_begun(pool_of, monkey
         bootstrap(thread)
 
     monkeypatch.setattr(threading.Thread, "_bootstrap_inner", wait_and_begin)
+    return go_on
+
+
+def test_the_loops_thread_does_not_wait_until_a_thread_has_begun(pool_of, go_on):
+    """It would wait for the interpreter, beside calls that compute."""
 
     async def main():
         pool = pool_of(5, name="late")
@@ -224,16 +230,7 @@ def test_the_loops_thread_does_not_wait_until_a_thread_has_begun(pool_of, monkey
     rota.run(main())
 
 
-def test_who_ends_a_pool_waits_for_a_thread_that_has_not_begun(pool_of, monkeypatch):
-    go_on = threading.Event()
-    bootstrap = threading.Thread._bootstrap_inner
-
-    def wait_and_begin(thread):
-        go_on.wait(10)
-        bootstrap(thread)
-
-    monkeypatch.setattr(threading.Thread, "_bootstrap_inner", wait_and_begin)
-
+def test_who_ends_a_pool_waits_for_a_thread_that_has_not_begun(pool_of, go_on):
     async def main():
         pool = pool_of(5)
         call = begin(pool, int, "7")

@@ -248,36 +248,36 @@ def test_items_that_raise_half_way(run_real, on, asynchronous):
     assert run_real(main()) == [0, 2, 4]
 
 
-def test_who_leaves_half_way_leaves_nothing_running(run):
-    cancelled = []
+class Waiters:
+    """Calling it is a wait; it knows which were cancelled."""
 
-    async def wait(x):
+    def __init__(self):
+        self.cancelled = []
+
+    async def __call__(self, x):
         try:
             await asyncio.sleep(x)
         except asyncio.CancelledError:
-            cancelled.append(x)
+            self.cancelled.append(x)
             raise
+
+
+def test_who_leaves_half_way_leaves_nothing_running(run):
+    wait = Waiters()
 
     async def main():
         mapped = aiter(rota.map(wait, [0, 100, 200], ordered=False))
         async for _ in mapped:
             break
         await mapped.aclose()
-        assert sorted(cancelled) == [100, 200]
+        assert sorted(wait.cancelled) == [100, 200]
         assert len(asyncio.all_tasks()) == 1
 
     run(main())
 
 
 def test_a_cancelled_map_gives_up_all_items(run):
-    cancelled = []
-
-    async def wait(x):
-        try:
-            await asyncio.sleep(x)
-        except asyncio.CancelledError:
-            cancelled.append(x)
-            raise
+    wait = Waiters()
 
     async def main():
         async def all_of_it():
@@ -288,7 +288,7 @@ def test_a_cancelled_map_gives_up_all_items(run):
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert sorted(cancelled) == [100, 200]
+        assert sorted(wait.cancelled) == [100, 200]
 
     run(main())
 
