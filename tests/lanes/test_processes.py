@@ -32,9 +32,9 @@ def in_lanes(run_real):
 
 
 async def appears(path):
-    """What is in the file at ``path``, when it is there."""
+    """What is in the file at ``path``, when it is there, and has been written."""
     until = time.monotonic() + 20
-    while not path.exists():
+    while not path.exists() or not path.read_text():
         assert time.monotonic() < until
         await asyncio.sleep(0.005)
     return path.read_text()
