@@ -570,3 +570,51 @@ def test_more_results_with_large_buffers_than_there_are_descriptors(in_lanes):
         in_lanes(main)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_function_with_large_buffers_goes_with_each_chunk_of_a_map(in_lanes):
+    async def main(lanes):
+        fn = functools.partial(work.add_size, work.Block(bytearray(32 << 20)))
+        assert await lanes.map(fn, range(12), on="processes") == [(32 << 20) + x for x in range(12)]
+
+    in_lanes(main, processes=2)
+
+
+def test_what_had_not_begun_when_the_nursery_died_goes_on(in_lanes, tmp_path):
+    """Its siblings are dead, too, though nobody has heard of it yet."""
+    path = tmp_path / "pid"
+
+    async def main(lanes):
+        await asyncio.gather(*[lanes.call(work.sleep, 0.2, on="processes") for _ in range(4)])
+        items = [str(path), 1, 2, 3]
+
+        async def all_of_them():
+            return await lanes.map(work.touch_or_double, items, on="processes", limit=1, on_error="return")
+
+        task = asyncio.ensure_future(all_of_them())
+        pid = await appears(path)
+        with open(f"/proc/{pid}/stat") as file:
+            os.kill(int(file.read().rpartition(")")[2].split()[1]), signal.SIGKILL)
+        died, *others = await task
+        assert isinstance(died, rota.WorkerDied)
+        assert others == [2, 4, 6]
+
+    in_lanes(main, processes=4)
+
+
+def test_a_fork_refused_while_the_last_worker_retires_is_asked_for_again(in_lanes, monkeypatch):
+    async def main(lanes):
+        first = asyncio.ensure_future(lanes.call(work.sleep, 0.2, on="processes"))
+        await asyncio.sleep(0.05)
+        with monkeypatch.context() as patch:
+            patch.setattr("rota.lanes.processes.Child", refuse_descriptors)
+            second = asyncio.ensure_future(lanes.call(work.double, 2, on="processes"))
+            await asyncio.sleep(0.05)
+        assert await first == 0.2
+        assert await second == 4
+
+    in_lanes(main, processes=2, max_tasks=1)
+
+
+def refuse_descriptors(*_args):
+    raise OSError(24, "Too many open files")

@@ -393,3 +393,11 @@ def how_many_arrived() -> int:
 
 def make_block(x: int) -> Block:
     return Block(bytearray([x]) * (1 << 20))
+
+
+def add_size(block: Block, x: int) -> int:
+    return len(block.content) + x
+
+
+def touch_or_double(x: Any) -> Any:
+    return touch_and_sleep(x) if isinstance(x, str) else double(x)

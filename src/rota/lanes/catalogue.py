@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import weakref
 from collections.abc import Callable
 from types import FunctionType
@@ -20,10 +21,11 @@ _numbers = itertools.count(1)
 class Entry:
     """A function as workers get it."""
 
-    __slots__ = ("__weakref__", "data", "files", "is_async", "large", "name", "number", "shared")
+    __slots__ = ("__weakref__", "_lock", "data", "files", "is_async", "large", "name", "number", "shared")
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.name = name_of(fn)
+        self._lock = threading.Lock()
         try:
             parcel = shipping.pack_function(fn)
         except MissingExtra:
@@ -47,8 +49,10 @@ class Entry:
 
     def write(self) -> None:
         """Copy what is large to memory files. Lets go of the GIL: for a thread."""
-        large, self.large = self.large, []
-        self.files = [MemoryFile.of(buffer) for buffer in large]
+        with self._lock:  # chunks of one map may come at once
+            if self.large:
+                self.files = [MemoryFile.of(buffer) for buffer in self.large]
+                self.large = []  # last: who finds nothing here finds the files there
 
 
 class Catalogue:
@@ -73,7 +77,9 @@ class Catalogue:
             made = self._by_data.setdefault(made.data, made)
             if type(fn) is FunctionType and BY_VALUE not in made.data:
                 self._by_function[fn] = made
-        if not made.large and made not in self._recent:
+        if not made.large:
+            if made in self._recent:
+                self._recent.remove(made)
             self._recent.append(made)
             del self._recent[:-RECENT]
         return made

@@ -39,12 +39,13 @@ FALSE_STARTS = 2
 class Part:
     """The items of a job that one worker has."""
 
-    __slots__ = ("items", "job", "number", "timer")
+    __slots__ = ("begun", "items", "job", "number", "timer")
 
     def __init__(self, job: Job, items: list[int]) -> None:
         self.number = next(_parts)
         self.job = job
         self.items = items
+        self.begun = False  # as far as has been seen
         self.timer: asyncio.TimerHandle | None = None
 
     def end(self) -> None:
@@ -176,7 +177,8 @@ class Child:
         timeout = part.job.timeout
         assert timeout is not None
         if part.job.entry.is_async:
-            if self.outbox.begun < part.number:
+            if not part.begun:  # its own time runs since it was begun, and what it imports was made before
+                part.begun = self.outbox.begun >= part.number
                 self._time(part, timeout + STOPPING)
             else:
                 self._end(part, -1)  # it did not end by itself
@@ -233,6 +235,7 @@ class Child:
     def _hear(self) -> None:
         if not self._read():
             self._hang_up()
+            self.retired = True
             if self.parts:  # it lives without its socket, and can't answer any more
                 self._signal(self, signal.SIGKILL)
 
@@ -273,8 +276,8 @@ class Child:
         else:
             self._unreadable(part, *message.values[1:])
         self.outbox.clear()
-        self._told(self, job)
         job.finish()
+        self._told(self, job)
 
     def _collect(self, part: Part) -> None:
         """What the outbox holds of a part."""
@@ -313,6 +316,7 @@ class Child:
         stream, for others may have the socket too.
         """
         self._reason = self._reason or reason
+        self.retired = True
         while not self._hung_up:
             try:
                 if not self._reader.read(self._sock):
@@ -330,9 +334,9 @@ class Child:
             else:
                 self._lost_chunk(part)
         self.close()
-        self._gone(self)
         for part in parts.values():
             part.job.finish()
+        self._gone(self)
 
     def _lost_tasks(self, part: Part) -> None:
         """Coroutines that were begun are lost; others go to another worker."""
@@ -398,6 +402,7 @@ class Child:
             part.end()
         self._hang_up()
         self._sock.close()
+        self.far_end.close()
         self._reader.close()
         self.outbox.close()
 

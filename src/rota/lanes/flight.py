@@ -158,8 +158,10 @@ class Flight:
 
     @property
     def _at_failure(self) -> bool:
-        """Whether an item has failed, and none that is to be tried again may come before it in the order."""
-        return self._failing and (not self._waiting or self._waiting[0].tries == 0)
+        """Whether an item has failed, and none that was begun before waits to begin again: it may come before the
+        failed one in the order.
+        """
+        return self._failing and (not self._waiting or self._waiting[0].place >= self._begun)
 
     async def wait(self) -> None:
         """Until something is ready, or it is over."""
@@ -447,6 +449,8 @@ class Flight:
         if self._progress is not None and cluster.dashboard:
             self._progress.note = cluster.dashboard
         self._cluster = cluster
+        self._most = max(self._most, cluster.width)
+        self._pump_again_soon()  # it is known now how many there may be
         return cluster
 
     # -- what comes back ---------------------------------------------------------------------------------------------
@@ -534,8 +538,12 @@ class Flight:
         figures = profile.figures() if profile is not None and known else None
         window.look(loop.time(), self._ended, full, time.process_time(), figures)
         self._look = loop.call_later(LOOK_EVERY, self._look_around)
-        if window.width > self._most:
-            self._most = window.width  # until the next plan
+        if profile is None or not known or profile.decision.lane == THREADS:
+            self._widen(window.width)
+
+    def _widen(self, width: int) -> None:
+        if width > self._most:
+            self._most = width  # until the next plan
             try:
                 self._pump()
             finally:

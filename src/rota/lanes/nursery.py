@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import fcntl
 import gc
 import os
@@ -78,8 +79,13 @@ class Nursery:
             return False
         what, number, argument = FRAME.unpack(data)
         if what == FORK:
-            fds = array.array("i", ancillary[0][2])
-            self._fork(number, fds[0], fds[1], argument)
+            fds = array.array("i", b"".join(content for _level, _kind, content in ancillary))
+            if len(fds) == 2:
+                self._fork(number, fds[0], fds[1], argument)
+            else:  # there are no more descriptors
+                for fd in fds:
+                    os.close(fd)
+                self._tell_pool(DIED, number, -errno.EMFILE)
         elif number in self._pids:
             send_signal(self._pids[number], argument)
         return True
@@ -152,6 +158,8 @@ class Nursery:
         """Let those that have nothing to do end by themselves, kill the others, and wait for all."""
         until = time.monotonic() + GRACE
         while self._pids and time.monotonic() < until:
+            with contextlib.suppress(BlockingIOError):
+                os.read(self._heard, 4096)
             self._look()
             if self._pids:
                 select.select([self._heard], [], [], 0.01)

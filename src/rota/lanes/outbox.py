@@ -135,5 +135,9 @@ def new_file() -> int:
     else:
         with tempfile.TemporaryFile() as file:
             fd = os.dup(file.fileno())
-    os.ftruncate(fd, SIZE)
+    try:
+        os.ftruncate(fd, SIZE)
+    except BaseException:
+        os.close(fd)
+        raise
     return fd

@@ -314,9 +314,9 @@ class Pools:
             return  # perhaps it never began
         profile.add(metered.measure, metered.held, THREADS)
         if profile.candidate and profile not in self._examined and not self.closed:
-            self._examined.add(profile)
             result = None if future.exception() is not None else future.result()
             looking = self.in_thread(examine, (fn, args, kwargs, result), {})
+            self._examined.add(profile)
             looking.add_done_callback(functools.partial(self._conclude, profile))
 
     def _conclude(self, profile: Profile, looking: asyncio.Future[Verdict]) -> None:
@@ -436,7 +436,8 @@ class Pools:
         """
         self.closed = True
         for connecting in self._connecting.values():
-            connecting.cancel()
+            with contextlib.suppress(RuntimeError):  # the loop was closed before the lanes
+                connecting.cancel()
         self._sampler.close()
         wait_for_processes = self._processes.close() if self._processes is not None else None
 

@@ -91,6 +91,8 @@ class Processes:
         self._nursery: Nursery | None = None
         self._closed = False
         self._refused_until = 0.0  # by the loop's clock, no worker is started
+        self._retry: asyncio.TimerHandle | None = None  # then
+        self._feeding = False
         everywhere.add(self)
 
     def is_closed(self) -> bool:
@@ -166,13 +168,22 @@ class Processes:
 
     def _feed(self) -> None:
         """Give what waits to those who have nothing to do, and start workers for the rest."""
+        if self._feeding:
+            return  # whoever does so already sees what has changed
+        self._feeding = True
+        try:
+            self._feed_all()
+        finally:
+            self._feeding = False
+
+    def _feed_all(self) -> None:
         while self._queue:
             job = self._queue[0]
             if not job.todo:
                 self._queue.popleft()
                 continue
             child = self._find(job)
-            if child is None:
+            if child is None or not job.todo:
                 if self._queue and self._queue[0] is job and job.todo:
                     return  # it waits for one
                 continue
@@ -185,7 +196,10 @@ class Processes:
                 continue
             try:
                 files = job.files if whole else [MemoryFile.of(buffer) for buffer in parcel.large]
-            except OSError as error:
+                shared = [*job.entry.shared, *parcel.shared]
+                while shared:
+                    shared.extend(shared.pop().parcel()[0].shared)
+            except Exception as error:
                 for item in items:
                     job.settle(item, (False, unwritten(job.entry, error)))
                 job.finish()
@@ -199,8 +213,10 @@ class Processes:
         for child in self._children.values():
             if child.idle:
                 return child
-        if len(self._children) < self.most and self._loop.time() >= self._refused_until:
-            return self._start(job)
+        if len(self._children) < self.most and (not self._children or self._loop.time() >= self._refused_until):
+            started = self._start()
+            if started is not None or not job.todo:
+                return started
         if job.entry.is_async:
             able = [child for child in self._children.values() if child.is_async and not child.retired]
             least = min(able, key=lambda child: child.load, default=None)
@@ -218,13 +234,15 @@ class Processes:
         items, job.todo = job.todo[:most], job.todo[most:]
         return items
 
-    def _start(self, job: Job) -> Child | None:
-        """One more worker. None if there is none to be had: those that there are do it, or the job is told."""
+    def _start(self) -> Child | None:
+        """One more worker. None if there is none to be had: those that there are do it, or all that wait are told."""
         try:
             try:
                 child = self._fork()
             except ConnectionError:  # the nursery has just been killed
                 self._nursery_gone()
+                if len(self._children) >= self.most:
+                    return None
                 child = self._fork()
         except OSError as error:
             self._refused(str(error.strerror))
@@ -241,6 +259,10 @@ class Processes:
             for job in jobs:
                 job.fail(NoWorkers(f"no worker process can be started: {why}"))
             self._refused_until = 0.0
+        else:
+            if self._retry is not None:
+                self._retry.cancel()
+            self._retry = self._loop.call_later(REFUSED, self._feed)
 
     def _fork(self) -> Child:
         if self._nursery is None:
@@ -302,7 +324,10 @@ class Processes:
             nursery.close()
             nursery.wait()  # it has hung up, so it is ending
             reason = f"went with its nursery, which {nursery.reason}"
-            for child in [*self._children.values(), *self._leaving.values()]:
+            children = [*self._children.values(), *self._leaving.values()]
+            for child in children:
+                child.retired = True  # all of them: what comes back goes to none of these
+            for child in children:
                 child.ended(reason)
 
     # -- the end --------------------------------------------------------------------------------------------------
@@ -320,6 +345,8 @@ class Processes:
         everywhere.discard(self)
         jobs = list(self._jobs)
         self._queue.clear()
+        if self._retry is not None:
+            self._retry.cancel()
         for child in [*self._children.values(), *self._leaving.values()]:
             child.close()
         self._children.clear()
@@ -379,15 +406,23 @@ class Nursery:
         return "is gone" if code is None else f"ended with exit code {code}" if code >= 0 else "was killed"
 
     def fork(self, child: Child, memory: int | None) -> None:
-        """Have ``child`` made. Raises ConnectionError if the nursery is gone."""
+        """Have ``child`` made. Raises ConnectionError if the nursery is gone, OSError if it can't be asked."""
         self._frames.append((FRAME.pack(FORK, child.number, memory or 0), child))
-        self._flush()
+        try:
+            self._flush()
+        except OSError:
+            self._frames = deque(each for each in self._frames if each[1] is not child)
+            raise
 
     def send(self, what: int, number: int, argument: int) -> None:
         """Have it do something."""
         self._frames.append((FRAME.pack(what, number, argument), None))
-        with contextlib.suppress(ConnectionError):  # it is gone, and with it the worker
+        try:
             self._flush()
+        except ConnectionError:
+            pass  # it is gone, and with it the worker
+        except OSError:
+            self._loop.add_writer(self._control, self._flush_more)
 
     def _flush(self) -> None:
         while self._frames:
@@ -430,9 +465,6 @@ class Nursery:
 
     def close(self) -> None:
         """Hang up: the nursery kills whom it has and ends."""
-        for _frame, child in self._frames:
-            if child is not None:
-                child.far_end.close()
         self._frames.clear()
         with contextlib.suppress(RuntimeError):  # the loop was closed before the lanes
             self._loop.remove_reader(self._control)

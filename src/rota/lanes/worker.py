@@ -154,7 +154,9 @@ class Worker:
             return self._reader.read(self.sock)
         except BlockingIOError:
             return True
-        except ConnectionError:
+        except OSError:
+            with contextlib.suppress(OSError):  # what was lost can't be made up for: the pool finds another worker
+                self.sock.shutdown(socket.SHUT_RDWR)
             return False
 
     # -- what it is told ---------------------------------------------------------------------------------------------
