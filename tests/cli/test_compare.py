@@ -150,7 +150,8 @@ def test_an_interrupt_or_a_kill_leaves_no_process_behind(job: Path, model: str, 
         err = rota.stderr.read()
     if how == signal.SIGINT:
         assert rota.returncode == 130
-        assert err.splitlines()[-1] == "rota: interrupted"
+        # The jobs write there too, several at once in threads: a word may come without its line's end.
+        assert err.splitlines()[-1].endswith("rota: interrupted")
     else:
         assert rota.returncode == -signal.SIGKILL
 
