@@ -27,7 +27,7 @@ from .child import Child, reason_of
 from .errors import NoWorkers, ShippingError
 from .job import Job, Outcome
 from .nursery import FORK, FRAME, SIGNAL, STOPPED
-from .shipping import MemoryFile, Parcel, Shared
+from .shipping import MemoryFile, Parcel, Shared, pack_all
 from .wording import describe
 
 #: So many coroutines run in one worker at most, when there are no more workers to be had.
@@ -148,10 +148,8 @@ class Processes:
             return []
 
         def write() -> list[MemoryFile]:
-            if entry.large:
-                entry.write()
-            while shared:
-                shared.extend(shared.pop().parcel()[0].shared)
+            entry.write()
+            pack_all(shared)
             return [MemoryFile.of(buffer) for buffer in buffers]
 
         return await self._loop.run_in_executor(None, write)
@@ -196,9 +194,7 @@ class Processes:
                 continue
             try:
                 files = job.files if whole else [MemoryFile.of(buffer) for buffer in parcel.large]
-                shared = [*job.entry.shared, *parcel.shared]
-                while shared:
-                    shared.extend(shared.pop().parcel()[0].shared)
+                pack_all([*job.entry.shared, *parcel.shared])
             except Exception as error:
                 for item in items:
                     job.settle(item, (False, unwritten(job.entry, error)))

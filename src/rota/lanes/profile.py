@@ -88,8 +88,6 @@ REFUSED_LONGEST = 3600.0
 
 Sizer = Callable[[Any], int]
 
-NONE: Mapping[str, Any] = {}
-
 #: What has a length that costs nothing to ask for. A length of the user's may be a question to a database.
 SIZERS: dict[type, Sizer] = dict.fromkeys(
     (str, bytes, bytearray, list, tuple, dict, set, frozenset, deque, memoryview, array.array, range), len
@@ -117,7 +115,6 @@ class Profile:
         self.judged = False
         self.candidate = False
         self.unsafe: str | None = None
-        self.first_lane: str | None = None
         self._owner = owner
         self._verdict: str | None = None  # of judge
         self._refused_until: float | None = None

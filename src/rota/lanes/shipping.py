@@ -246,6 +246,13 @@ def received(name: str) -> Any:
     return found
 
 
+def pack_all(shared: list[Shared]) -> None:
+    """Make the parcels of these, and of those inside them."""
+    left = list(shared)
+    while left:
+        left.extend(left.pop().parcel()[0].shared)
+
+
 def share(value: Any) -> Any:
     """A handle on ``value`` for calls that run in other processes: it is sent to each of them once, the first time
     that an argument holds it.
