@@ -16,11 +16,19 @@ import rota
 def say_ready():
     print("ready", flush=True)
 
+def keep_awake(loop):
+    # asyncio's own loop sleeps on if a signal comes just before it goes to sleep: nothing of it wakes the selector.
+    loop.call_later(0.1, keep_awake, loop)
+
+async def awake(main):
+    keep_awake(asyncio.get_running_loop())
+    await main
+
 def run(main):
     if sys.argv[1] == "rota":
         rota.run(main)
     else:
-        asyncio.run(main)
+        asyncio.run(awake(main))
 """
 
 PROGRAMS = {
@@ -187,6 +195,8 @@ RUN_FOREVER = """
     def run(main):
         main.close()
         loop = rota.new_event_loop() if sys.argv[1] == "rota" else asyncio.new_event_loop()
+        if sys.argv[1] == "asyncio":
+            keep_awake(loop)
         loop.call_soon(say_ready)
         try:
             loop.run_forever()
