@@ -32,6 +32,8 @@ FUNCTION_BYTES = 64 * 1024 * 1024
 #: holds the worker's loop.
 STOPPING = 1.0
 
+NO_FILES: list[MemoryFile] = []
+
 #: A worker that dies before it has begun may have been killed by chance; so many in a row have not.
 FALSE_STARTS = 2
 
@@ -283,10 +285,11 @@ class Child:
         """What the outbox holds of a part."""
         if part.job.entry.is_async:
             return
-        for record in self.outbox.records():
-            item = part.items[record.item]
-            if part.job.outcomes[item] is None:
-                part.job.settle(item, part.job.open(item, record.kind, record.data, [], self.name))
+        job, items = part.job, part.items
+        for at, kind, data in self.outbox.records():
+            item = items[at]
+            if job.outcomes[item] is None:
+                job.settle(item, job.open(item, kind, data, NO_FILES, self.name))
 
     def _unreadable(self, part: Part, what: str, why: str) -> None:
         """The worker could not make the arguments or the function again; nothing of the part has run."""

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import marshal
 import pickle
 from typing import Any
 
 from . import shipping
 from .catalogue import Entry
 from .errors import RemoteError, RemoteTraceback, ShippingError
-from .outbox import ERROR, UNSENT
+from .outbox import ERROR, UNSENT, VALUE
 from .shipping import MemoryFile, Parcel
-from .wording import (
-    arguments,
-    describe,
-    short,
-)
+from .wording import arguments, describe, short
 from .worker import CALLS
 
 Outcome = tuple[bool, Any]
@@ -147,6 +144,8 @@ class Job:
 
     def open(self, item: int, kind: int, data: memoryview | bytes, files: list[MemoryFile], worker: str) -> Outcome:
         """What ``worker`` has sent of ``item``."""
+        if kind == VALUE:
+            return True, marshal.loads(data)
         if kind == UNSENT:
             kind_of_result, _, why = bytes(data).decode().partition("\0")
             return False, ShippingError(self.call_of(item), f"the result (a {kind_of_result})", why, ran=True)

@@ -18,7 +18,6 @@ import struct
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
 
 #: Room for results between two answers of a worker: what does not fit is sent over the socket.
 SIZE = 1024 * 1024
@@ -28,20 +27,14 @@ USED, AT, SINCE, BEGUN = range(4)
 FIRST = 32
 
 RECORD = struct.Struct("=IBI")
+HEAD = RECORD.size
 
 #: What a worker may be at besides an item: nothing, or making the function and the arguments of a chunk again.
 NOTHING, OPENING = -2, -1
 
-#: The kinds of records: a result, an exception, and why a result could not be sent.
-RESULT, ERROR, UNSENT = range(3)
-
-
-class Record(NamedTuple):
-    """The outcome of an item, pickled."""
-
-    item: int
-    kind: int
-    data: memoryview | bytes
+#: The kinds of records: a result (one of ``shipping.PLAIN`` marshalled, any other pickled), an exception, and why a
+#: result could not be sent.
+RESULT, ERROR, UNSENT, VALUE = range(4)
 
 
 class Outbox:
@@ -80,12 +73,13 @@ class Outbox:
 
     def put(self, item: int, kind: int, data: bytes) -> bool:
         """Leave a record; False if there is no room for it."""
-        start = self._end
-        end = start + RECORD.size + len(data)
+        size = len(data)
+        start = self._end + HEAD
+        end = start + size
         if end > SIZE:
             return False
-        RECORD.pack_into(self._memory, start, item, kind, len(data))
-        self._memory[start + RECORD.size : end] = data
+        RECORD.pack_into(self._memory, self._end, item, kind, size)
+        self._memory[start:end] = data
         self._end = end
         self._words[USED] = end - FIRST
         return True
@@ -106,17 +100,14 @@ class Outbox:
         """The last part whose coroutines were begun."""
         return self._words[BEGUN]
 
-    def records(self) -> Iterator[Record]:
-        """All that there are. Their data is in the outbox itself: read it before the worker is told to go on."""
-        with memoryview(self._memory) as memory:
-            at = FIRST
-            end = FIRST + self._words[USED]
-            while at < end:
-                item, kind, size = RECORD.unpack_from(memory, at)
-                at += RECORD.size
-                with memory[at : at + size] as data:
-                    yield Record(item, kind, data)
-                at += size
+    def records(self) -> Iterator[tuple[int, int, bytes]]:
+        """All that there are: the item, the kind, and the bytes."""
+        records = self._memory[FIRST : FIRST + self._words[USED]]
+        start, end = HEAD, len(records)
+        while start <= end:
+            item, kind, size = RECORD.unpack_from(records, start - HEAD)
+            yield item, kind, records[start : start + size]
+            start += size + HEAD
 
     def close(self) -> None:
         """Let go of the memory and of the file."""

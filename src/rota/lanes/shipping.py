@@ -88,6 +88,10 @@ class MemoryFile:
         self.close()
 
 
+#: Types of values that marshal packs whole, in a third of the time of pickle. What derives from one is more than it.
+PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None)))
+
+
 class Parcel(NamedTuple):
     """An object, ready to be sent."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import marshal
 import os
 import pickle
 import socket
@@ -22,8 +23,8 @@ from typing import Any
 
 from ..run import new_event_loop
 from . import shipping
-from .outbox import ERROR, OPENING, RESULT, UNSENT, Outbox
-from .shipping import MemoryFile
+from .outbox import ERROR, OPENING, RESULT, UNSENT, VALUE, Outbox
+from .shipping import PLAIN, MemoryFile
 from .wire import Message, Reader, send_all
 from .wording import arguments, describe, kind_of, message_of
 
@@ -58,20 +59,22 @@ class Function:
 
 
 class Opened:
-    """A chunk that was read: a function and what it is to be called with."""
+    """A chunk that was read: a function and what it is to be called with, the last first: each call is made once, and
+    a list of large arguments shrinks as it is gone through.
+    """
 
     __slots__ = ("by_item", "fn", "items", "name")
 
     def __init__(self, name: str, fn: Callable[..., Any], items: list[Any], form: str) -> None:
         self.name = name
         self.fn = fn
+        items.reverse()
         self.items = items
         self.by_item = form == ITEMS
 
-    def take(self, number: int) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """The arguments of a call, which is made once: a list of large ones shrinks as it is gone through."""
-        item, self.items[number] = self.items[number], None
-        return ((item,), {}) if self.by_item else item
+    def take(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments of the next call."""
+        return ((self.items.pop(),), {}) if self.by_item else self.items.pop()
 
 
 class Clocks:
@@ -207,22 +210,21 @@ class Worker:
         if opened is None:
             outbox.rest()
             return
-        fn, by_item = opened.fn, opened.by_item
+        fn, items, by_item = opened.fn, opened.items, opened.by_item
         began = self.clocks.read()
-        for number in range(len(opened.items)):
+        for number in range(len(items)):
             outbox.begin(number)
-            args, kwargs = opened.take(number)
+            item = items.pop()
             try:
-                result = fn(args[0]) if by_item else fn(*args, **kwargs)
+                result = fn(item) if by_item else fn(*item[0], **item[1])
             except BaseException as error:
-                packed = pack_error(error)
+                kind, data, files = pack_error(error)
                 self.note(error)
                 let_go(error)
             else:
-                packed = self.pack_result(result)
+                kind, data, files = self.pack_result(result)
                 del result
-            del args, kwargs
-            kind, data, files = packed
+            del item
             if files or not outbox.put(number, kind, data):
                 self.send(Message("result", (part, number, kind), data, files))
         outbox.rest()
@@ -232,6 +234,8 @@ class Worker:
     def pack_result(self, result: Any) -> Packed:
         """``result`` as it is sent, or why it can't be."""
         try:
+            if type(result) in PLAIN:
+                return VALUE, marshal.dumps(result), NO_FILES
             parcel = shipping.pack(result)
             return RESULT, parcel.data, [MemoryFile.of(buffer) for buffer in parcel.large]
         except BaseException as error:
@@ -293,7 +297,7 @@ class Tasks:
         self._left[part] = len(opened.items)
         self._began[part] = self._worker.clocks.read()
         for number in range(len(opened.items)):
-            args, kwargs = opened.take(number)
+            args, kwargs = opened.take()
             one = self._one(opened, args, kwargs, timeout)
             task = asyncio.create_task(one, name=f"{opened.name} {part}.{number}")
             self._running[part, number] = task
