@@ -8,6 +8,8 @@ import gc
 import os
 import resource
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -502,6 +504,47 @@ def test_a_function_that_goes_by_value_goes_with_its_globals_of_now(in_lanes, mo
         assert await lanes.call(work.read_setting, on="processes") == 5
 
     in_lanes(main)
+
+
+OF_MAIN = """
+import asyncio, os, rota
+
+number, numbers = 1, [1]
+
+def inner(): return number
+def outer(more=0): return inner() + more + (outer(more - 1) if more else 0)
+def listed(): return len(numbers)
+def others(): return os.path.join("a", str(asyncio.sleep.__name__))
+
+async def main():
+    global number, inner
+    async with rota.Lanes(processes=1) as lanes:
+        async def there(fn, *args): return await lanes.call(fn, *args, on="processes")
+        said = [await there(outer, 2), await there(outer, 2), await there(listed), await there(others)]
+        number = 10
+        numbers.append(2)
+        said += [await there(outer), await there(listed), await there(others)]
+        inner = lambda: 100
+        said.append(await there(outer))
+        outer.__defaults__ = (1,)
+        said.append(await there(outer))
+        inner.extra = 5
+        said.append(await there(outer))
+        inner.__code__ = (lambda: 7).__code__
+        said.append(await there(outer))
+        print(said)
+
+rota.run(main())
+"""
+
+
+def test_what_goes_by_value_goes_as_it_is_at_each_call(tmp_path):
+    """Functions of the program's own file, and whatever they name there, may change between two calls."""
+    pytest.importorskip("cloudpickle", reason="functions by value need it")
+    program = tmp_path / "program.py"
+    program.write_text(OF_MAIN)
+    found = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
+    assert (found.stdout, found.stderr) == ("[6, 6, 1, 'a/sleep', 10, 2, 'a/sleep', 100, 201, 201, 15]\n", "")
 
 
 def test_shared_inside_shared_and_what_can_t_be_shared(in_lanes):

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..errors import MissingExtra
 from . import shipping
+from .dependencies import are_same, dependencies_of
 from .errors import ShippingError
 from .function import is_async, name_of
 from .shipping import MemoryFile, Shared
@@ -57,27 +58,41 @@ class Entry:
 
 class Catalogue:
     """The entries of functions that are sent by their name: those stay the same. What is sent by value, with the
-    globals that it reads, is made anew at each call, as its globals may have changed; the same bytes are the same
-    entry.
+    globals that it reads, is made anew if any of that may have changed; the same bytes are the same entry.
     """
 
     def __init__(self) -> None:
         self._by_function: weakref.WeakKeyDictionary[Callable[..., Any], Entry] = weakref.WeakKeyDictionary()
+        self._by_value: weakref.WeakKeyDictionary[Callable[..., Any], tuple[tuple[Any, ...], Entry]] = (
+            weakref.WeakKeyDictionary()
+        )
         self._by_data: weakref.WeakValueDictionary[bytes, Entry] = weakref.WeakValueDictionary()
         self._recent: list[Entry] = []
 
     def entry(self, fn: Callable[..., Any]) -> Entry:
         """The entry of ``fn``. Raises ShippingError if it does not pickle, MissingExtra if it takes cloudpickle."""
-        if type(fn) is FunctionType:
-            known = self._by_function.get(fn)
-            if known is not None:
-                return known
+        if type(fn) is not FunctionType:
+            return self._made(fn)
+        known = self._by_function.get(fn)
+        if known is not None:
+            return known
+        dependencies = dependencies_of(fn)
+        last = self._by_value.get(fn)
+        if last is not None and dependencies is not None and are_same(dependencies, last[0]):
+            return last[1]
+        made = self._made(fn)
+        if made.large:
+            return made
+        if BY_VALUE not in made.data:
+            self._by_function[fn] = made
+        elif dependencies is not None:
+            self._by_value[fn] = dependencies, made
+        return made
+
+    def _made(self, fn: Callable[..., Any]) -> Entry:
         made = Entry(fn)
         if not made.large:
             made = self._by_data.setdefault(made.data, made)
-            if type(fn) is FunctionType and BY_VALUE not in made.data:
-                self._by_function[fn] = made
-        if not made.large:
             if made in self._recent:
                 self._recent.remove(made)
             self._recent.append(made)
