@@ -124,7 +124,8 @@ class Processes:
             parcel = job.parcel = job.pack(job.todo)
             job.todo = job.left(job.todo)
             try:
-                job.files = await self._write(entry, parcel)
+                if parcel is None or parcel.large or parcel.shared or entry.large or entry.shared:
+                    job.files = await self._write(entry, parcel)
             except Exception as error:
                 job.fail(unwritten(entry, error))
             if self.is_closed():  # meanwhile

@@ -19,8 +19,11 @@ from .shipping import MemoryFile
 
 HEADER = struct.Struct("=IQI")  # bytes of the values, of the payload, number of files
 
-#: One read takes at most this much, as a socket's own buffer holds.
+#: One read takes at most this much, as a socket's own buffer holds ...
 READ_SIZE = 256 * 1024
+
+#: ... and this much when nothing says that more is to come: most messages are small, and room costs time to make.
+READ_FIRST = 16 * 1024
 
 #: A payload up to this size is sent with what goes before it: to copy it costs less than a system call.
 TOGETHER = 32 * 1024
@@ -33,6 +36,7 @@ CUT_OFF = int(socket.MSG_CTRUNC)
 
 #: So many descriptors travel with one message at most (the kernel's own bound, SCM_MAX_FD, is 253).
 MOST_FILES = 250
+ROOM_FOR_FILES = socket.CMSG_SPACE(MOST_FILES * 4)
 
 
 class Message(NamedTuple):
@@ -64,7 +68,8 @@ class Reader:
         """Take what ``sock`` has, in one system call; False at the end of the stream. Raises what recvmsg raises, and
         OSError when the files of a message could not be taken: the stream is of no use then.
         """
-        data, ancillary, flags, _address = sock.recvmsg(READ_SIZE, socket.CMSG_SPACE(MOST_FILES * 4), CLOSE_ON_EXEC)
+        size = min(max(READ_FIRST, self._wanted - self._waiting), READ_SIZE)
+        data, ancillary, flags, _address = sock.recvmsg(size, ROOM_FOR_FILES, CLOSE_ON_EXEC)
         for level, kind, content in ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
                 fds = array.array("i")
