@@ -109,9 +109,10 @@ def test_a_map_moves_while_it_runs(run_real):
             results = aiter(lanes.map(work.compute_and_say_where, itertools.repeat(ROUNDS)))
             async with contextlib.aclosing(results):
                 first = await anext(results)
-                async for pid in results:
-                    if pid != first:
-                        return first, pid
+                async for last in results:
+                    if last != first:
+                        break
+                return first, last
 
     first, last = run_real(main())
     assert first == os.getpid() != last

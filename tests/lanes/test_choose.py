@@ -115,23 +115,23 @@ def test_as_many_compute_at_once_as_there_are_cores() -> None:
 @pytest.mark.parametrize(
     ("given", "rules", "reason"),
     [
-        ({"cpu": 21.0}, {}, "computes 21 ms a call and holds the GIL: processes"),
-        ({"cpu": 1.0, "blocked": 50.0}, {}, "waits 98% of its 51 ms: threads"),
-        ({"cpu": 21.0, "held": 0.1}, {}, "computes 21 ms a call and lets go of the GIL: threads"),
-        ({"cpu": 21.0, "held": None}, {}, "computes 21 ms a call, whether with the GIL could not be seen: processes"),
+        ({"cpu": 21.0}, {}, "computes 21 ms a call and holds the GIL"),
+        ({"cpu": 1.0, "blocked": 50.0}, {}, "waits 98% of its 51 ms"),
+        ({"cpu": 21.0, "held": 0.1}, {}, "computes 21 ms a call and lets go of the GIL"),
+        ({"cpu": 21.0, "held": None}, {}, "computes 21 ms a call, whether with the GIL could not be seen"),
         (
             {"cpu": 21.0},
             {"unsafe": "it stores the global 'seen'"},
-            "computes 21 ms a call and holds the GIL, but stays in threads: it stores the global 'seen'",
+            "computes 21 ms a call and holds the GIL, but stays: it stores the global 'seen'",
         ),
         (
             {"cpu": 21.0, "ship": 15.0},
             {},
-            "computes 21 ms a call and holds the GIL, but stays in threads: to ship a call takes 15 ms",
+            "computes 21 ms a call and holds the GIL, but stays: to ship a call takes 15 ms",
         ),
-        ({"cpu": 21.0}, {"gil": False}, "computes 21 ms a call, and this Python has no GIL: threads"),
-        ({"cpu": 2.5, "rate": 40.0}, {}, "computes 2.5 ms a call and holds the GIL, 10% of a core: threads"),
-        ({"cpu": 0.003}, {}, "takes 3.0 µs a call, too little to be sent away alone: threads"),
+        ({"cpu": 21.0}, {"gil": False}, "computes 21 ms a call, and this Python has no GIL"),
+        ({"cpu": 2.5, "rate": 40.0}, {}, "computes 2.5 ms a call and holds the GIL, 10% of a core"),
+        ({"cpu": 0.003}, {}, "takes 3.0 µs a call, too little to be sent away alone"),
     ],
 )
 def test_a_reason_is_a_line_with_the_figures(given: dict[str, Any], rules: dict[str, Any], reason: str) -> None:

@@ -12,7 +12,7 @@ outside, without what it waited for a core or the GIL. What is true of them:
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import math
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -22,7 +22,7 @@ THREADS, PROCESSES = "threads", "processes"
 #: Who waits outside for so much of its own time (without the waits for a core and for the GIL) belongs in threads.
 WAITS = 0.7
 
-#: Who waits less than this computes; in between it is mixed.
+#: Who waits for no more than this computes; in between it is mixed.
 COMPUTES = 0.5
 
 #: Seconds of CPU with the GIL that a loop, or a user, feels: from here on a process for the asking ...
@@ -49,6 +49,8 @@ FEWEST = 8
 
 #: Room for what comes in bursts.
 ROOM = 1.5
+
+UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 
 
 class Figures(NamedTuple):
@@ -78,8 +80,8 @@ class Figures(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Where calls run: ``lane``, ``width`` of them at once, many in one go if they are ``tiny``; and why, in a line. If
-    they ``crowd``, more than that at once are in one another's way.
+    """Where calls run: ``lane``, ``width`` of them at once, many in one go if they are ``tiny``. If they ``crowd``,
+    more than that at once are in one another's way. ``reason`` is one line, without the lane: that is named beside it.
     """
 
     lane: str
@@ -102,45 +104,46 @@ def choose(
 ) -> Decision:
     """The lane for a function.
 
-    ``unsafe`` is why its calls can't move to a process, None if they can; ``most``, the threads that there may be;
-    ``gil``, whether this Python has one at this moment; ``gil_demand``, the share of it that all functions in threads
-    take together, this one with them, and ``foremost`` whether this one takes the largest part.
+    ``unsafe`` is why its calls can't move to a process, None if they can; ``cores``, how many calls compute at once;
+    ``most``, the threads that there may be. Without ``processes_allowed`` none moves. ``gil`` is whether this Python
+    has one at this moment; ``gil_demand``, the share of it that all functions in threads take together, this one with
+    them, and ``foremost`` whether this one takes the largest part.
     """
     if figures.cpu < TINY and figures.blocked < TINY:
         took = time_of(figures.cpu + figures.blocked)
-        return Decision(THREADS, cores, True, f"takes {took} a call, too little to be sent away alone: threads")
+        return Decision(THREADS, cores, True, f"takes {took} a call, too little to be sent away alone")
     if figures.waits >= WAITS:
         own = figures.cpu + figures.blocked
         width = waiting_width(figures, most, gil)
-        return Decision(THREADS, width, False, f"waits {figures.waits:.0%} of its {time_of(own)}: threads")
+        return Decision(THREADS, width, False, f"waits {figures.waits:.0%} of its {time_of(own)}")
     computes = f"computes {time_of(figures.cpu)} a call"
     if not gil:
-        return Decision(THREADS, cores, False, f"{computes}, and this Python has no GIL: threads", True)
+        return Decision(THREADS, cores, False, f"{computes}, and this Python has no GIL", True)
     if not figures.holds:
-        return Decision(THREADS, cores, False, f"{computes} and lets go of the GIL: threads", True)
+        return Decision(THREADS, cores, False, f"{computes} and lets go of the GIL", True)
     computes += " and holds the GIL" if figures.held is not None else ", whether with the GIL could not be seen"
-    staying = Decision(THREADS, holding_width(figures, cores), False, "", True)
+    staying = functools.partial(Decision, THREADS, holding_width(figures, cores), False, crowd=True)
     if not is_long(figures):
         share = f"{figures.rate * figures.cpu:.0%} of a core"
         if figures.cpu < SHORT:
-            return because(staying, f"{computes}, less than the way to a process saves: threads")
+            return staying(f"{computes}, less than the way to a process saves")
         if gil_demand < DEMAND:
-            return because(staying, f"{computes}, {share}: threads")
+            return staying(f"{computes}, {share}")
         if not foremost:
-            return because(staying, f"{computes}, {share}, and others more: threads")
+            return staying(f"{computes}, {share}, and others more")
         computes += f", {share}"
     if not processes_allowed:
-        return because(staying, f"{computes}, but stays in threads: there are no processes")
+        return staying(f"{computes}, but stays: there are no processes")
     if figures.ship >= figures.cpu * SHIPS:
-        return because(staying, f"{computes}, but stays in threads: to ship a call takes {time_of(figures.ship)}")
+        return staying(f"{computes}, but stays: to ship a call takes {time_of(figures.ship)}")
     if unsafe is not None:
-        return because(staying, f"{computes}, but stays in threads: {unsafe}")
-    return Decision(PROCESSES, cores, False, f"{computes}: processes")
+        return staying(f"{computes}, but stays: {unsafe}")
+    return Decision(PROCESSES, cores, False, computes)
 
 
 def is_long(figures: Figures) -> bool:
     """Whether one call alone is worth a process."""
-    return figures.cpu >= LONG and figures.waits <= 1 - COMPUTES
+    return figures.cpu >= LONG and figures.waits <= COMPUTES
 
 
 def asks_for_gil(figures: Figures) -> bool:
@@ -165,10 +168,6 @@ def holding_width(figures: Figures, cores: int) -> int:
     return cores + math.ceil(figures.blocked / figures.cpu)
 
 
-def because(decision: Decision, reason: str) -> Decision:
-    return dataclasses.replace(decision, reason=reason)
-
-
 def gain(figures: Figures, before: str, after: str, cores: int, gil: bool = True) -> float:
     """How many times cheaper a call becomes when the function moves, by what it takes of what is scarce: of the one
     GIL in threads, of a core in processes or without a GIL, of a process's time while it waits there.
@@ -182,8 +181,6 @@ def gain(figures: Figures, before: str, after: str, cores: int, gil: bool = True
 
 def time_of(seconds: float) -> str:
     """``21 ms``, with two digits that count."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size * 0.9995 or size == 1e-6:
-            value = seconds / size
-            return f"{value:.0f} {unit}" if value >= 9.95 else f"{value:.1f} {unit}"
-    raise AssertionError("unreachable")
+    unit, size = next((each for each in UNITS if seconds >= each[1] * 0.9995), UNITS[-1])
+    value = seconds / size
+    return f"{value:.0f} {unit}" if value >= 9.95 else f"{value:.1f} {unit}"

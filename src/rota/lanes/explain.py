@@ -10,6 +10,9 @@ from .function import is_async, name_of
 from .profile import Profile, Profiles
 from .word import Word, word_of
 
+#: The reason where the lane was never rota's to choose.
+SENT = "the program has said each time where it runs; on auto the first calls run in a thread, and are measured"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -52,7 +55,8 @@ class Explanation:
     def __str__(self) -> str:
         lines = [f"{self.function}: {self.lane}: {self.reason}"]
         for row in self.rows:
-            other = "" if row.reason == self.reason else f"; {row.lane}: {row.reason}"
+            same = (row.lane, row.reason) == (self.lane, self.reason)
+            other = "" if same else f"; {row.lane}: {row.reason}"
             lines.append(f"    {row}{other}")
         return "\n".join(lines)
 
@@ -155,14 +159,7 @@ def told(name: str, word: Word, rows: tuple[Row, ...]) -> Explanation:
 
 def explanation(name: str, rows: tuple[Row, ...]) -> Explanation:
     """What most of the calls lead to; each row may be another."""
-    return Explanation(
-        name, rows[0].lane, reason_of(rows[0]), tuple(replace(row, reason=reason_of(row)) for row in rows)
-    )
-
-
-def reason_of(row: Row) -> str:
-    """The reason alone: the lane is named beside it."""
-    return row.reason.removesuffix(f": {row.lane}")
+    return Explanation(name, rows[0].lane, rows[0].reason, rows)
 
 
 def rows_of(profiles: list[Profile]) -> tuple[Row, ...]:
@@ -184,10 +181,6 @@ def row_of(profile: Profile) -> Row:
         decision.width,
         decision.reason if profile.measured or profile.decided else SENT,
     )
-
-
-#: The reason where the lane was never rota's to choose.
-SENT = "the program has said each time where it runs; on auto the first calls run in a thread, and are measured"
 
 
 def size_of(magnitude: int) -> str:

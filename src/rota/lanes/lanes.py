@@ -18,8 +18,9 @@ from ..watch.stalls import Stalls
 from .explain import ClusterState, Explanation, ProcessesState, State, ThreadsState, explain_all
 from .explain import explain as explain_by
 from .flight import Options
+from .machine import cores
 from .map import Map, check_function, check_timeout
-from .pools import AUTO, Pools, check_lane, cores
+from .pools import AUTO, Pools, check_lane
 
 #: Bytes of data without which a worker process can't begin: Python and rota take half of it.
 LEAST_MEMORY = 64 * 1024 * 1024

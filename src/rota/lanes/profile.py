@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import array
 import functools
+import math
 import statistics
 import time
 from collections import deque
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 
 from .choose import PROCESSES, THREADS, Decision, Figures, asks_for_gil, choose, gain
 from .function import key_of, name_of
-from .meter import Measure, Metered
+from .meter import Held, Measure, Metered
 from .safety import process_safe, result_ships, size_of
 from .sampler import Sampler, gil_is_enabled
 
@@ -86,6 +87,9 @@ REFUSED = 60.0
 #: ... and so on, up to this.
 REFUSED_LONGEST = 3600.0
 
+#: Before all that a clock says.
+NEVER = -math.inf
+
 Sizer = Callable[[Any], int]
 
 #: What has a length that costs nothing to ask for. A length of the user's may be a question to a database.
@@ -100,6 +104,9 @@ class Profile:
     ``calls`` came; ``measured`` of them were. ``cpu``, ``wall``, ``queued``, ``blocked`` are seconds a call, the last
     one without waits for the GIL; ``held`` is the share of its CPU time with the GIL, None if unknown; ``rate``, calls
     that come in a second; ``ship``, seconds that one call takes to be sent to a process and back.
+
+    The ``decision`` is of the figures once it is ``decided``. Who would go to a process is a ``candidate`` until a
+    ``Verdict`` says that it may, or why it is ``unsafe``.
     """
 
     def __init__(self, name: str, owner: Profiles, subject: Any = None, magnitude: int = 0) -> None:
@@ -112,11 +119,11 @@ class Profile:
         self.ship = ROUND_TRIP
         self.shipped_calls = 0
         self.decided = False
-        self.judged = False
         self.candidate = False
         self.unsafe: str | None = None
         self._owner = owner
-        self._verdict: str | None = None  # of judge
+        self._judged = False
+        self._verdict: str | None = None  # what the look at it has found, whatever was refused since
         self._refused_until: float | None = None
         self._refused_for = REFUSED
         self._asked = 0  # to be measured
@@ -124,9 +131,9 @@ class Profile:
         self._first: deque[Measure] = deque(maxlen=PATIENCE)
         self._chances = self._free = self._gil = self._outside = 0.0
         self._blind = False  # whether nobody could look
-        self._began = self._last = self._counted = owner.clock()
+        self._last = self._counted = owner.clock()
         self._counted_calls = self._seen_calls = 0
-        self._chosen = self._moved = -1e9
+        self._chosen = self._moved = NEVER
         self.decision = self._waiting()
 
     # -- for each call ------------------------------------------------------------------------------------------
@@ -147,7 +154,7 @@ class Profile:
         """What measures a call in a thread."""
         return Metered(self._owner.sampler, not self.decided or not self.measured % CLOSELY)
 
-    def add(self, measure: Measure, held: Any, where: str) -> None:
+    def add(self, measure: Measure, held: Held | None, where: str) -> None:
         """A call was measured in a lane: ``Metered.measure`` and ``Metered.held``, or what a worker sent back."""
         self.measured += 1
         self._last = now = self._owner.clock()
@@ -169,19 +176,17 @@ class Profile:
             return
         if self.candidate:
             return  # all is known, but whether it is safe
-        if self._has_enough() and self._is_known():
-            self._count(now)
-            self._decide(now)
-        else:
-            self.decision = self._waiting()
-
-    def judge(self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any], result: Any) -> None:
-        """``examine``, and ``conclude``. Only while ``candidate``."""
-        self.conclude(examine(fn, args, kwargs, result))
+        if self._has_enough():
+            self._settle()
+            if self._is_known():
+                self._count(now)
+                self._decide(now)
+                return
+        self.decision = self._waiting()
 
     def conclude(self, verdict: Verdict) -> None:
         """It is known now whether the function may move to a process."""
-        self.candidate, self.judged = False, True
+        self.candidate, self._judged = False, True
         self.unsafe = self._verdict = verdict.unsafe
         if not self.shipped_calls:
             self.ship = ROUND_TRIP + verdict.size * BYTE
@@ -196,11 +201,11 @@ class Profile:
             # Many calls may be on their way there at once, and all come back.
             self._refused_until = now + self._refused_for
             self._refused_for = min(2 * self._refused_for, REFUSED_LONGEST)
-        if not self.judged:
+        if not self._judged:
             self._verdict = reason  # nobody has looked, and now nobody needs to
-        self.candidate, self.judged, self.unsafe = False, True, reason
+        self.candidate, self._judged, self.unsafe = False, True, reason
         if self.decided:
-            self._moved = -1e9
+            self._moved = NEVER
             self._decide(now)
 
     def shipped(self, seconds: float) -> None:
@@ -226,7 +231,7 @@ class Profile:
             return 0.0
         return self.rate * self.cpu if self.figures().holds else 0.0
 
-    def _see(self, held: Any) -> None:
+    def _see(self, held: Held | None) -> None:
         """What a sampler saw of one call more."""
         if held is None:
             self._blind = self._blind or not self.decided
@@ -257,10 +262,15 @@ class Profile:
         return (self._outside + 1) / (self._gil + self._outside + 1)
 
     def _settle(self) -> None:
-        """The first figures: the middle of the first calls, of which one may have had to import or fill a cache."""
+        """The first figures: the middle of the first calls, of which one may have had to import or fill a cache. When
+        patience ends, what was seen by then is what they hold.
+        """
         columns = zip(*self._first, strict=True)
         self.cpu, self.wall, self.queued, blocked = (statistics.median(column) for column in columns)
         self.blocked = blocked * self._outside_share()
+        is_over = len(self._first) >= PATIENCE and not self._blind
+        if self.held is None and is_over and self._chances >= CHANCES_AFTER_ONE:
+            self.held = self._held_share()
 
     def _weigh(self, measure: Measure, outside: float, weight: float) -> None:
         self.cpu += (measure.cpu - self.cpu) * weight
@@ -287,20 +297,15 @@ class Profile:
         return True
 
     def _is_known(self) -> bool:
-        """Whether what they hold is known, if it matters."""
-        self._settle()
-        if self.held is not None or self._blind:
-            return True
-        if len(self._first) >= PATIENCE:
-            if self._chances >= CHANCES_AFTER_ONE:
-                self.held = self._held_share()
+        """Whether what they hold is known, or does not matter, or nobody will ever see it."""
+        if self.held is not None or self._blind or len(self._first) >= PATIENCE:
             return True
         return not asks_for_gil(self.figures())
 
     def _waiting(self) -> Decision:
-        reason = f"{self.measured} of the first {FIRST} calls measured so far: threads"
+        reason = f"{self.measured} of the first {FIRST} calls measured so far"
         if self.measured >= FIRST:
-            reason = f"the first {self.measured} calls measured, what they hold was not seen yet: threads"
+            reason = f"the first {self.measured} calls measured, what they hold was not seen yet"
         return Decision(THREADS, UNDECIDED, False, reason)
 
     def _decide(self, now: float) -> None:
@@ -325,7 +330,7 @@ class Profile:
             gil_demand=demand,
             foremost=foremost,
         )
-        if chosen.lane == PROCESSES and not self.judged:
+        if chosen.lane == PROCESSES and not self._judged:
             self.candidate = True
             if self.decided:
                 self._chosen = now
@@ -366,7 +371,7 @@ class Profiles:
     """All profiles of one program's lanes.
 
     ``cores`` is how many calls compute at once, ``most`` how many wait; without ``processes_allowed`` none goes there.
-    ``clock`` gives seconds.
+    ``sampler`` looks at the measured ones, and ``clock`` gives seconds.
     """
 
     def __init__(
@@ -388,39 +393,38 @@ class Profiles:
         self, fn: Callable[..., Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Profile:
         """The profile of ``fn`` for arguments like these."""
-        size = 0
+        magnitude = 0
         if args:
             first = args[0]
             sizer = SIZERS.get(type(first))
             if sizer is not None:
-                size = sizer(first).bit_length() // 3
+                magnitude = sizer(first).bit_length() // 3
             elif hasattr(type(first), "nbytes"):
-                size = array_size(first)
+                magnitude = magnitude_of_array(first)
         # As subject_of has it, in a third of the time where that is easy.
         key: Hashable
         kind = type(fn)
         if kind is FunctionType:
-            key = id(fn.__code__), size
+            key = id(fn.__code__), magnitude
         elif kind is MethodType and type(fn.__func__) is FunctionType:  # type: ignore[attr-defined]
-            key = id(fn.__func__.__code__), type(fn.__self__), size  # type: ignore[attr-defined]
+            key = id(fn.__func__.__code__), type(fn.__self__), magnitude  # type: ignore[attr-defined]
         else:
-            key = (*subject_of(fn)[1], size)
+            key = (*subject_of(fn)[1], magnitude)
         profile = self._profiles.get(key)
-        return profile if profile is not None else self._add(fn, key, size)
+        return profile if profile is not None else self._add(fn, key, magnitude)
 
-    def _add(self, fn: Callable[..., Any], key: Hashable, size: int) -> Profile:
+    def _add(self, fn: Callable[..., Any], key: Hashable, magnitude: int) -> Profile:
         if len(self._profiles) >= MOST:
             last = sorted(self._profiles, key=lambda known: self._profiles[known].last)
             for known in last[:LEAVE]:
                 del self._profiles[known]
-        profile = self._profiles[key] = Profile(name_of(fn), self, subject_of(fn)[0], size)
+        profile = self._profiles[key] = Profile(name_of(fn), self, subject_of(fn)[0], magnitude)
         return profile
 
     def find(self, fn: Callable[..., Any]) -> list[Profile]:
-        """All of ``fn``, the one with the most calls first."""
+        """All of ``fn``, of each magnitude."""
         key = subject_of(fn)[1]
-        found = [profile for known, profile in self._profiles.items() if known[:-1] == key]  # type: ignore[index]
-        return sorted(found, key=lambda profile: -profile.calls)
+        return [profile for known, profile in self._profiles.items() if known[:-1] == key]  # type: ignore[index]
 
     def all(self) -> list[Profile]:
         return list(self._profiles.values())
@@ -445,7 +449,7 @@ def subject_of(fn: Callable[..., Any]) -> tuple[Any, tuple[Hashable, ...]]:
     return code, (part, bound)
 
 
-def array_size(value: Any) -> int:
-    """The magnitude of a numpy array's size, or its like."""
+def magnitude_of_array(value: Any) -> int:
+    """Of a numpy array's size in bytes, or its like's."""
     size = getattr(value, "nbytes", 0)
     return size.bit_length() // 3 if isinstance(size, int) else 0

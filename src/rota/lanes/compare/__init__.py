@@ -17,9 +17,10 @@ from contextlib import closing, nullcontext
 
 from ...errors import UsageError
 from ...version import VERSION
+from ..machine import cores
 from . import builtin
 from .job import Source
-from .models import CLUSTER, MODELS, cores, missing
+from .models import CLUSTER, MODELS, missing
 from .parent import Message, ask, describe_job, run_of
 from .report import Comparison, Report, Run
 from .verdict import decide

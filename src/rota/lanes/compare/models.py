@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ...run import new_event_loop
+from ..machine import cores
 from .job import RAISED, Job, close, failure
 from .meter import Meter, Spent
 from .tally import Tally
@@ -48,11 +48,6 @@ def slots_for(model: str, concurrency: int, items: int) -> int:
     if model == "sync":
         return 1
     return min(concurrency, items, cores()) if model == "processes" else min(concurrency, items)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def run_in(model: str, job: Job, tally: Tally, on: str | None = None) -> Spent:
