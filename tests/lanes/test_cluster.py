@@ -6,7 +6,10 @@ import asyncio
 import contextlib
 import functools
 import importlib
+import logging
+import operator
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -96,6 +99,13 @@ def calls(*values: Any) -> list[Any]:
 def results(outcomes: list[Any]) -> list[Any]:
     """Values, and the classes of exceptions."""
     return [value if ok else type(value) for ok, value, _, _ in outcomes]
+
+
+async def tasks_left_now(address: str) -> list[str]:
+    """The keys that a scheduler knows."""
+    async with distributed.Client(address.removeprefix("dask://"), asynchronous=True, set_as_default=False) as client:
+        left: list[str] = await client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.tasks))
+        return left
 
 
 async def tasks_left(address: str) -> list[str]:
@@ -330,6 +340,17 @@ def test_a_cluster_inside_the_program_is_one_too() -> None:
     assert said_by(program)[:2] == (0, "1\n")
 
 
+def test_a_class_of_the_program_s_own_may_be_the_client(address: str) -> None:
+    class Client(distributed.Client):  # type: ignore[misc]
+        pass
+
+    async def main() -> None:
+        async with Client(address.removeprefix("dask://"), asynchronous=True, set_as_default=False) as client:
+            assert await rota.call(abs, -4, on=client) == 4
+
+    rota.run(main())
+
+
 def test_a_program_says_nothing_of_its_own(address: str) -> None:
     program = """
         import asyncio, time, rota
@@ -345,6 +366,23 @@ def test_a_program_says_nothing_of_its_own(address: str) -> None:
         rota.run(main())
     """
     assert said_by(program % address) == (0, "", "")
+
+
+@pytest.mark.parametrize("timeout", [0.1, None], ids=["given up", "unfinished"])
+def test_of_calls_that_wait_at_the_end_nothing_is_said_either(address: str, timeout: float | None) -> None:
+    program = """
+        import asyncio, time, rota
+        async def main():
+            busy = [asyncio.ensure_future(rota.call(time.sleep, 1, on=%r)) for _ in range(2)]
+            await asyncio.sleep(0.2)
+            try:
+                async with asyncio.timeout(0.2):
+                    print(await rota.call(lambda: 1, on=%r, timeout=%r))
+            except TimeoutError:
+                print("late")
+        rota.run(main())
+    """
+    assert said_by(program % (address, address, timeout)) == (0, "late\n", "")
 
 
 @pytest.mark.parametrize("run", ["rota.run", "asyncio.run"])
@@ -734,33 +772,254 @@ def test_what_is_shared_survives_the_workers(address: str, tmp_path: Path) -> No
     rota.run(main())
 
 
-def test_what_is_sent_to_a_cluster_without_workers_waits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_what_is_shared_may_hold_what_is_shared(address: str) -> None:
+    async def main() -> list[Any]:
+        async with connected(address) as cluster:
+            inner = share([1, 2, 3])
+            outer = share({"inner": inner, "again": [inner]})
+            return await cluster.run(lambda outer: (outer["inner"], outer["again"][0]), calls(outer))
+
+    assert results(rota.run(main())) == [([1, 2, 3], [1, 2, 3])]
+
+
+def test_a_chunk_may_hold_more_that_is_shared_than_a_worker_keeps(address: str) -> None:
+    async def main() -> list[Any]:
+        async with connected(address) as cluster:
+            return await cluster.run(operator.itemgetter(0), calls(*[share([number]) for number in range(40)]))
+
+    assert results(rota.run(main())) == list(range(40))
+
+
+def test_what_is_shared_and_can_not_be_sent_is_named(address: str) -> None:
+    with socket.socket() as unpicklable:
+
+        async def main() -> None:
+            async with connected(address) as cluster:
+                with pytest.raises(ShippingError, match=r"^rota\.share: the object <sock.* can't be sent: TypeError"):
+                    await cluster.run(str, calls(share(unpicklable)))
+
+        rota.run(main())
+
+
+def test_a_large_function_that_has_changed_takes_the_place_of_what_it_was(address: str) -> None:
+    async def main() -> None:
+        async with connected(address) as cluster:
+            table = bytearray(100_000)
+            fn = functools.partial(lambda table, place: table[place], table)
+            for number in range(3):
+                table[0] = number
+                await cluster.check(fn)
+                assert results(await cluster.run(fn, calls(0))) == [number]
+            async with asyncio.timeout(10):
+                while len(await tasks_left(address)) != 1:
+                    pass
+
+    rota.run(main())
+
+
+# -- nobody there to work -------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def dask_worker(folder: Path, address: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker, which will come to the scheduler at ``address``."""
+    command = [sys.executable, "-m", "dask", "worker", address.removeprefix("dask://"), "--nthreads", "1"]
+    with open(folder / "worker.log", "wb") as log:
+        worker = subprocess.Popen(
+            [*command, "--no-nanny", "--no-dashboard", "--local-directory", str(folder)],
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    try:
+        yield worker
+    finally:
+        os.killpg(worker.pid, signal.SIGKILL)
+        worker.wait()
+
+
+def said_of_absence(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if "has no workers" in record.getMessage()]
+
+
+def test_calls_wait_for_workers_and_the_log_says_so_once(
+    tmp_path: Path, run_real: RunReal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("rota.lanes.cluster.SAY_NO_WORKERS", 0.3)
+    monkeypatch.setattr("rota.lanes.absence.SAY_NO_WORKERS", 0.1)
 
     async def main(address: str) -> None:
-        async with connected(address) as cluster:
-            large = asyncio.create_task(cluster.run(len, calls(bytes(2_000_000))))
-            small = asyncio.create_task(cluster.run(abs, calls(-1)))
-            await asyncio.sleep(0.5)
-            assert "has no workers" in caplog.text
-            assert not large.done()
-            assert not small.done()
-            small.cancel()
-            command = [sys.executable, "-m", "dask", "worker", address.removeprefix("dask://"), "--nthreads", "1"]
-            with open(tmp_path / "worker.log", "wb") as log:
-                worker = subprocess.Popen(
-                    [*command, "--local-directory", str(tmp_path)], stdout=log, stderr=log, start_new_session=True
-                )
-            try:
-                assert results(await large) == [2_000_000]
-            finally:
-                os.killpg(worker.pid, signal.SIGKILL)
-                worker.wait()
+        async with rota.Lanes() as lanes:
+            call = asyncio.ensure_future(lanes.call(abs, -1, on=address))
+            mapped = asyncio.ensure_future(lanes.map(len, [bytes(2_000_000), b"12"], on=address)._all())
+            async with asyncio.timeout(20):
+                while not said_of_absence(caplog):
+                    await asyncio.sleep(0.01)
+                with dask_worker(tmp_path, address):
+                    assert await call == 1
+                    assert await mapped == [2_000_000, 2]
+
+    with dask(tmp_path, workers=0) as (address, _), caplog.at_level(logging.WARNING, "rota"):
+        run_real(main(address))
+    place = address.removeprefix("dask://")
+    (said,) = said_of_absence(caplog)
+    assert re.fullmatch(
+        rf"the cluster at {place} has no workers; waiting for one: (abs, len|len, abs|abs|len)\. "
+        rf"Start some \(dask worker {place}\), or give a timeout= to what can't wait",
+        said,
+    )
+    assert {record.name for record in caplog.records if "has no workers" in record.getMessage()} == {"rota"}
+
+
+def test_a_timeout_holds_where_there_are_no_workers(tmp_path: Path, run_real: RunReal) -> None:
+    async def main(address: str) -> None:
+        why = rf"\(the cluster at {address.removeprefix('dask://')} has no workers\)"
+        async with rota.Lanes() as lanes:
+            with pytest.raises(TimeoutError, match=rf"^abs\(-1\) took longer than 0\.2 s {why}"):
+                await lanes.call(abs, -1, on=address, timeout=0.2)
+            late = await lanes.map(len, [b"1", bytes(2_000_000)], on=address, timeout=0.2, on_error="return")
+            assert [type(error) for error in late] == [TimeoutError, TimeoutError]
+            for error in late:
+                assert re.search(rf"^len\(b'.*\) took longer than 0\.2 s {why}", str(error))
+            with pytest.raises(TimeoutError, match=why):
+                await lanes.map(abs, range(100), on=address, timeout=0.2)
+
+    with dask(tmp_path, workers=0) as (address, _):
+        run_real(main(address))
+
+
+def test_without_workers_a_check_asks_nobody_and_the_first_chunk_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here.py").write_text("def job(item): return item")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    job = importlib.import_module("only_here").job
+    (tmp_path / "worker").mkdir()
+
+    async def main(address: str) -> None:
+        async with connected(address) as cluster, asyncio.timeout(20):
+            await cluster.check(job)
+            with dask_worker(tmp_path / "worker", address), pytest.raises(ShippingError, match="no module 'only_here'"):
+                await cluster.run(job, calls(1))
 
     with dask(tmp_path, workers=0) as (address, _):
         rota.run(main(address))
+
+
+# -- a loop that is only closed -------------------------------------------------------------------------------------
+
+
+async def clients_left(address: str) -> list[str]:
+    """The clients that a scheduler knows besides the one that asks, when those that go have had time to."""
+    async with distributed.Client(address.removeprefix("dask://"), asynchronous=True, set_as_default=False) as client:
+        for _ in range(50):
+            found: list[str] = await client.run_on_scheduler(lambda dask_scheduler: list(dask_scheduler.clients))
+            left = [name for name in found if name.startswith("Client-") and name != client.id]
+            if not left:
+                break
+            await asyncio.sleep(0.05)
+        return left
+
+
+def test_a_loop_that_is_only_closed_lets_go_of_the_cluster(
+    address: str, tmp_path: Path, kind: str, new_loop: Callable[[], asyncio.AbstractEventLoop]
+) -> None:
+    """Without a runner nobody closes the lanes while the loop runs; asyncio's tells nobody even then."""
+    file = tmp_path / "log"
+
+    def slow() -> None:
+        note(str(file), "begun")
+        time.sleep(1)
+
+    async def call() -> None:
+        await rota.call(slow, on=address)
+
+    async def begun() -> asyncio.Task[Any]:
+        task = asyncio.ensure_future(call())
+        async with asyncio.timeout(10):
+            while not noted(file):
+                await asyncio.sleep(0.01)
+        return task
+
+    async def anything() -> None:
+        assert await rota.call(abs, -1, on="threads") == 1
+
+    loop = new_loop()
+    unfinished = loop.run_until_complete(begun())
+    loop.close()
+    if kind == "asyncio":
+        asyncio.run(anything())  # lanes that another loop makes end those of closed loops
+    unfinished._log_destroy_pending = False  # type: ignore[attr-defined]
+    assert asyncio.run(clients_left(address)) == []
+    assert asyncio.run(tasks_left(address)) == []
+
+
+@pytest.mark.parametrize("loop", ["rota.new_event_loop()", "asyncio.new_event_loop()"])
+def test_of_a_loop_that_is_only_closed_nothing_is_said(address: str, loop: str) -> None:
+    program = """
+        import asyncio, rota
+        async def main(**lane):
+            print(await rota.call(abs, -1, **lane))
+        loop = %s
+        loop.run_until_complete(main(on=%r))
+        loop.run_until_complete(asyncio.sleep(0.1))  # what Dask still has to send is sent
+        loop.close()
+        rota.run(main(on="loop"))
+    """
+    assert said_by(program % (loop, address)) == (0, "1\n1\n", "")
+
+
+def test_lanes_that_are_closed_at_once_lose_what_runs_there(address: str, run_real: RunReal) -> None:
+    async def main() -> None:
+        lanes = rota.Lanes()
+        assert await lanes.call(abs, -1, on=address) == 1
+        waiting = asyncio.ensure_future(lanes.call(time.sleep, 5, on=address))
+        async with asyncio.timeout(10):
+            while not await tasks_left_now(address):
+                await asyncio.sleep(0.01)
+        lanes.close()
+        with pytest.raises(ClusterLost, match="was closed here while"):
+            await waiting
+
+    run_real(main())
+    assert asyncio.run(clients_left(address)) == []
+    assert asyncio.run(tasks_left(address)) == []
+
+
+def test_lanes_that_are_closed_connect_to_nobody(address: str, run_real: RunReal) -> None:
+    async def main() -> None:
+        lanes, closed = rota.Lanes(), asyncio.Event()
+
+        async def late() -> AsyncIterator[int]:
+            await closed.wait()
+            yield -1
+
+        mapped = asyncio.ensure_future(lanes.map(abs, late(), on=address)._all())
+        await asyncio.sleep(0)
+        lanes.close()
+        closed.set()
+        with pytest.raises(RuntimeError, match="these lanes are closed"):
+            await mapped
+
+    run_real(main())
+
+
+def test_lanes_that_end_while_they_connect_leave_nothing(run_real: RunReal) -> None:
+    async def main() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            address = f"dask://127.0.0.1:{silent.getsockname()[1]}"
+            lanes = rota.Lanes()
+            waiting = asyncio.ensure_future(lanes.call(abs, -1, on=address))
+            silent.setblocking(False)
+            connection, _ = await asyncio.get_running_loop().sock_accept(silent)
+            with connection:
+                await lanes.aclose()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiting
+                # It was closed with the lanes, not by whoever collects it some day.
+                while await asyncio.get_running_loop().sock_recv(connection, 1 << 16):
+                    pass
+
+    run_real(main())
 
 
 # -- a scheduler that dies ------------------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ import time
 import traceback
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 #: What can become of an item, and what the details are.
 VALUE = "value"  # the result itself
@@ -77,6 +77,9 @@ SOURCE = ""
 _kept: OrderedDict[str, tuple[bytes | None, Any]] = OrderedDict()
 _keeping = threading.Lock()
 
+#: The shared objects that the chunk being loaded in this thread asks for, by their names, however many are kept.
+_loading = threading.local()
+
 
 class Abandoned(SystemExit):
     """Raised inside an item whose time is up; of all exceptions, a thread says nothing when it ends with this kind."""
@@ -112,11 +115,7 @@ def run(function: Any, parcels: list[bytes], shared: list[Any], options: dict[st
     if isinstance(loaded, dict):
         return loaded
     fn, items, outcomes = loaded
-
-    def ended(index: int, outcome: Outcome) -> None:
-        outcomes[index] = outcome
-
-    perform(fn, items, options, stopped, lambda index: None, ended)
+    Work(fn, items, options, stopped, lambda index: None, outcomes.__setitem__).run()
     return {"outcomes": [outcomes.get(index) for index in range(options["count"])]}
 
 
@@ -124,26 +123,29 @@ def load(function: Any, parcels: list[bytes], shared: list[Any], count: int, onl
     """The function, its items, and the outcomes of those that do not unpickle; or what ``run`` says if it can't. Items
     that have a parcel each are unpickled only if they are among ``only``.
     """
-    try:
-        for name, data, blob in shared:
-            keep(name, data, functools.partial(unframed, blob))
-        name, data, blob = function
-        fn = keep(name, data, lambda: pickle.loads(blob))
-    except BaseException as error:
-        return {"function": (error.name if isinstance(error, ModuleNotFoundError) else None, describe(error))}
     items: list[Item] = []
     outcomes: dict[int, Outcome] = {}
     alone = len(parcels) == count
-    for place, parcel in enumerate(parcels):
-        if alone and only is not None and place not in only:
-            continue
+    try:
         try:
-            for index, (args, kwargs) in enumerate(pickle.loads(parcel), place):
-                items.append((index, args, kwargs))
+            for name, data, blob in shared:
+                setattr(_loading, name, keep(name, data, functools.partial(unframed, blob)))
+            name, data, blob = function
+            fn = keep(name, data, lambda: pickle.loads(blob))
         except BaseException as error:
-            if not alone:
-                return {"items": describe(error)}
-            outcomes[place] = (UNREAD, describe(error), 0.0, 0.0)
+            return {"function": (error.name if isinstance(error, ModuleNotFoundError) else None, describe(error))}
+        for place, parcel in enumerate(parcels):
+            if alone and only is not None and place not in only:
+                continue
+            try:
+                for index, (args, kwargs) in enumerate(pickle.loads(parcel), place):
+                    items.append((index, args, kwargs))
+            except BaseException as error:
+                if not alone:
+                    return {"items": describe(error)}
+                outcomes[place] = (UNREAD, describe(error), 0.0, 0.0)
+    finally:
+        _loading.__dict__.clear()
     return fn, items, outcomes
 
 
@@ -170,11 +172,8 @@ def forget(worker: Any) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    """A shared object, which the pickles of arguments ask this module for by its name."""
-    try:
-        return _kept[name][1]
-    except KeyError:
-        raise AttributeError(name) from None
+    """A shared object, which the pickles that are being read ask this module for by its name."""
+    return getattr(_loading, name)
 
 
 def unframed(blob: bytes) -> Any:
@@ -202,28 +201,75 @@ def describe(error: BaseException) -> str:
 # -- the items ------------------------------------------------------------------------------------------------------
 
 
-def perform(
-    fn: Callable[..., Any],
-    items: Sequence[Item],
-    options: dict[str, Any],
-    stopped: Callable[[], bool],
-    began: Callable[[int], None],
-    ended: Callable[[int, Outcome], None],
-) -> None:
-    """Call ``fn`` for each item and tell of the beginning and the end of each; return early if ``stopped``."""
-    if options["coroutines"]:
-        with asyncio.Runner() as runner:
-            runner.run(gathered(fn, items, options, stopped, began, ended))
-        return
-    timeout = options["timeout"]
-    for index, args, kwargs in items:
-        if stopped():
-            return
-        began(index)
-        if timeout is None:
-            ended(index, called(fn, args, kwargs))
+class Work(NamedTuple):
+    """Items to call ``fn`` with, and who is told of the beginning and the end of each; it ends early if ``stopped``."""
+
+    fn: Callable[..., Any]
+    items: Sequence[Item]
+    options: dict[str, Any]
+    stopped: Callable[[], bool]
+    began: Callable[[int], None]
+    ended: Callable[[int, Outcome], None]
+
+    def run(self) -> None:
+        if self.options["coroutines"]:
+            with asyncio.Runner() as runner:
+                runner.run(self._together())
         else:
-            ended(index, called_in_time(timeout, fn, args, kwargs))
+            self._one_by_one()
+
+    def _one_by_one(self) -> None:
+        timeout = self.options["timeout"]
+        for index, args, kwargs in self.items:
+            if self.stopped():
+                return
+            self.began(index)
+            if timeout is None:
+                self.ended(index, called(self.fn, args, kwargs))
+            else:
+                self.ended(index, called_in_time(timeout, self.fn, args, kwargs))
+
+    async def _together(self) -> None:
+        """The coroutines of a chunk, many at once. Nobody can tell the CPU of one from that of its neighbours: each is
+        told the mean.
+        """
+        outcomes: dict[int, Outcome] = {}
+        waiting = iter(self.items)
+        cpu = time.thread_time()
+        timeout = self.options["timeout"]
+
+        async def one(args: Any, kwargs: Any) -> Outcome:
+            wall = time.perf_counter()
+            try:
+                async with asyncio.timeout(timeout) as limit:
+                    tag, details = VALUE, await self.fn(*args, **kwargs)
+            except asyncio.CancelledError as error:
+                if stopping:
+                    raise
+                tag, details = ERROR, failure(error)
+            except BaseException as error:
+                tag, details = (TIMEOUT, timeout) if limit.expired() else (ERROR, failure(error))
+            return (*packed(tag, details), 0.0, time.perf_counter() - wall)
+
+        async def pull() -> None:
+            for index, args, kwargs in waiting:
+                self.began(index)
+                outcome = await asyncio.create_task(one(args, kwargs))
+                outcomes[index] = outcome
+                self.ended(index, outcome)
+
+        stopping = False
+        count = min(self.options["limit"] or AT_ONCE, len(self.items))
+        running = {asyncio.create_task(pull()) for _ in range(count)}
+        while running:
+            _done, running = await asyncio.wait(running, timeout=POLL)
+            if self.stopped() and not stopping:
+                stopping = True
+                for task in running:
+                    task.cancel()
+        cpu = (time.thread_time() - cpu) / max(1, len(outcomes))
+        for index, (tag, details, _, wall) in outcomes.items():
+            self.ended(index, (tag, details, cpu, wall))
 
 
 def called(fn: Callable[..., Any], args: Any, kwargs: Any) -> Outcome:
@@ -254,55 +300,6 @@ def called_in_time(timeout: float, fn: Callable[..., Any], args: Any, kwargs: An
         return outcome[0]
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(Abandoned))
     return (TIMEOUT, timeout, 0.0, time.perf_counter() - began)
-
-
-async def gathered(
-    fn: Callable[..., Any],
-    items: Sequence[Item],
-    options: dict[str, Any],
-    stopped: Callable[[], bool],
-    began: Callable[[int], None],
-    ended: Callable[[int, Outcome], None],
-) -> None:
-    """The coroutines of a chunk, many at once. Nobody can tell the CPU of one from that of its neighbours: each is told
-    the mean.
-    """
-    outcomes: dict[int, Outcome] = {}
-    waiting = iter(items)
-    cpu = time.thread_time()
-
-    async def one(args: Any, kwargs: Any) -> Outcome:
-        wall = time.perf_counter()
-        try:
-            async with asyncio.timeout(options["timeout"]) as limit:
-                tag, details = VALUE, await fn(*args, **kwargs)
-        except asyncio.CancelledError as error:
-            if stopping:
-                raise
-            tag, details = ERROR, failure(error)
-        except BaseException as error:
-            tag, details = (TIMEOUT, options["timeout"]) if limit.expired() else (ERROR, failure(error))
-        return (*packed(tag, details), 0.0, time.perf_counter() - wall)
-
-    async def pull() -> None:
-        for index, args, kwargs in waiting:
-            began(index)
-            outcome = await asyncio.create_task(one(args, kwargs))
-            outcomes[index] = outcome
-            ended(index, outcome)
-
-    stopping = False
-    pullers = {asyncio.create_task(pull()) for _ in range(min(options["limit"] or AT_ONCE, len(items)))}
-    running = pullers
-    while running:
-        _done, running = await asyncio.wait(running, timeout=POLL)
-        if stopped() and not stopping:
-            stopping = True
-            for task in running:
-                task.cancel()
-    cpu = (time.thread_time() - cpu) / max(1, len(outcomes))
-    for index, (tag, details, _, wall) in outcomes.items():
-        ended(index, (tag, details, cpu, wall))
 
 
 def packed(tag: str, details: Any) -> tuple[str, Any]:
@@ -444,15 +441,16 @@ def serve(connection: Any) -> None:
         for index in group:
             if index in outcomes:
                 tell("ended", index, outcomes[index])
-        mine = [item for item in items if item[0] in set(group)]
-        perform(
+        mine = set(group)
+        work = Work(
             fn,
-            mine,
+            [item for item in items if item[0] in mine],
             options,
             lambda: False,
             lambda index: tell("began", index, None),
             lambda index, outcome: tell("ended", index, outcome),
         )
+        work.run()
     tell("done", None, None)
     sys.stdout.flush()
     sys.stderr.flush()
