@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import itertools
+import os
 import threading
 import time
 
@@ -12,7 +14,13 @@ import pytest
 from tests.lanes import work
 
 import rota
+from rota import limits
+from rota.lanes import meter, sampler
+from rota.lanes.choose import Decision
+from rota.lanes.pools import Pools
 from rota.lanes.processes import Processes
+from rota.lanes.progress import Progress
+from rota.lanes.window import START, START_TOLD
 
 LANES = ["auto", "loop", "threads", "processes"]
 
@@ -124,20 +132,227 @@ def test_no_more_at_once_than_the_limit(run, ordered):
     assert most == 7
 
 
-def test_no_more_threads_at_once_than_the_limit(run_real):
-    together = threading.Barrier(3)
-    running = itertools.count()
-    seen = []
+@pytest.mark.parametrize(("on", "limit"), [("threads", 3), ("auto", 3), ("auto", 50)])
+def test_as_many_threads_at_once_as_the_limit(run_real, on, limit):
+    """On auto, too, where they begin with few: they wait for one another."""
+    together = threading.Barrier(limit)
 
-    def meet(x):
-        seen.append(next(running))
-        together.wait(20)
+    def meet(_):
+        return together.wait(20)
 
     async def main():
-        await rota.map(meet, range(9), limit=3, on="threads")
+        return await rota.map(meet, range(3 * limit), limit=limit, on=on)
+
+    assert sorted(run_real(main())) == sorted([*range(limit)] * 3)
+
+
+class Gate:
+    """Calls that end when it is opened; it knows how many have begun, and how many were in at most."""
+
+    def __init__(self):
+        self.begun = self.running = self.most = 0
+        self._open = threading.Event()
+        self._lock = threading.Lock()
+
+    def open(self):
+        self._open.set()
+
+    def __call__(self, x):
+        with self._lock:
+            self.begun += 1
+            self.running += 1
+            self.most = max(self.most, self.running)
+        assert self._open.wait(20)
+        with self._lock:
+            self.running -= 1
+        return x
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(("limit", "first"), [(50, START_TOLD), (1, 1), (None, START)])
+def test_what_is_seen_to_compute_begins_with_few(run_real, monkeypatch, limit, first):
+    looks = 0
+
+    def computing(self, fn):
+        nonlocal looks
+        looks += 1
+        return True
+
+    monkeypatch.setattr(Pools, "computing", computing)
+
+    async def main():
+        gate = Gate()
+        mapped = asyncio.ensure_future(into(results := [], rota.map(gate, range(60), limit=limit)))
+        if limit == 1:
+            await until(lambda: gate.begun)
+        else:
+            await until(lambda: looks >= 3 and gate.begun)
+        assert gate.begun <= first
+        monkeypatch.undo()  # now it is seen that they wait
+        await until(lambda: gate.begun >= (limit or 60))
+        gate.open()
+        await mapped
+        assert results == [*range(60)]
+        assert gate.most == (limit or 60)
 
     run_real(main())
-    assert len(seen) == 9
+
+
+def test_who_is_known_to_wait_begins_with_all(run_real, monkeypatch):
+    monkeypatch.setattr(Pools, "computing", lambda self, fn: True)
+
+    async def main():
+        gate = Gate()
+        async with rota.Lanes() as lanes:
+            profile = lanes._own().profiles.of(gate)
+            profile.decided, profile.decision = True, Decision("threads", 8, False, "it waits")
+            mapped = asyncio.ensure_future(into([], lanes.map(gate, range(60), limit=50)))
+            await until(lambda: gate.begun == 50)
+            gate.open()
+            await mapped
+
+    run_real(main())
+
+
+def spin(go_on):
+    while not go_on.is_set():
+        pass
+
+
+def test_whether_calls_compute_is_seen(run_real):
+    if meter.libc is None or sampler.find_gil(meter.libc) is None:
+        pytest.skip("nobody sees here what threads wait for")
+
+    async def main():
+        go_on = threading.Event()
+        async with rota.Lanes() as lanes:
+            pools = lanes._own()
+            calls = [asyncio.ensure_future(lanes.call(fn, go_on, on="threads")) for fn in [spin, work.wait_for] * 2]
+            await until(lambda: lanes.state().threads.busy == 4)
+            for fn, computing in [(spin, True), (work.wait_for, False), (work.double, False)]:
+                await until(lambda fn=fn, computing=computing: pools.computing(fn) is computing)
+            go_on.set()
+            await asyncio.gather(*calls)
+
+    run_real(main())
+
+
+gate_here = threading.Event()
+
+
+def wait_here(home):
+    """The process that it ran in, where it waits if that is ``home``."""
+    if os.getpid() == home:
+        assert gate_here.wait(20)
+    return os.getpid()
+
+
+@pytest.mark.parametrize("limit", [None, START + 2])
+def test_a_decision_counts_while_calls_run_elsewhere(run_real, monkeypatch, limit):
+    """Those in threads keep nobody from the processes, though in threads there was room for no more."""
+    monkeypatch.setattr(Pools, "computing", lambda self, fn: True)
+
+    async def main():
+        gate_here.clear()
+        async with rota.Lanes(processes=1) as lanes:
+            profile = lanes._own().profiles.of(wait_here, (os.getpid(),))
+            results = lanes.map(wait_here, itertools.repeat(os.getpid(), 40), limit=limit, ordered=False)
+            async with contextlib.aclosing(aiter(results)) as results:
+                first = asyncio.ensure_future(anext(results))
+                await until(lambda: lanes.state().threads.busy == (START if limit is None else START_TOLD))
+                profile.decided, profile.decision = True, Decision("processes", 1, False, "said so")
+                assert await first != os.getpid()
+                gate_here.set()
+
+    run_real(main())
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+def test_a_thread_that_runs_on_after_its_time_keeps_its_place(run_real, retries):
+    async def main():
+        gate = Gate()
+        async with rota.Lanes() as lanes:
+            options = {"limit": 2, "timeout": 0.05, "retries": retries, "on_error": "return", "on": "threads"}
+            results = lanes.map(gate, range(6), ordered=False, **options)
+            async with contextlib.aclosing(aiter(results)) as results:
+                if not retries:
+                    assert isinstance(await anext(results), TimeoutError)
+                    assert isinstance(await anext(results), TimeoutError)
+                following = asyncio.ensure_future(anext(results))
+                for _ in range(100):  # there would be time to begin others
+                    await lanes.call(work.double, 1, on="threads")
+                    await asyncio.sleep(0.001)
+                assert gate.begun == gate.most == 2
+                assert not following.done()
+                gate.open()
+                left = [await following, *[result async for result in results]]
+                assert len(left) == (6 if retries else 4)
+        assert gate.most == 2
+
+    run_real(main())
+
+
+def test_a_limited_batch_that_is_left_keeps_its_place_until_its_thread_is_done(run_real):
+    go_on = threading.Event()
+    waiting = []
+
+    @rota.io(limit=1)
+    def tiny(x):
+        if x >= 200:
+            waiting.append(x)
+            assert go_on.wait(20)
+        return x
+
+    async def main():
+        async with rota.Lanes() as lanes:
+            await lanes.map(tiny, range(200))
+            task = asyncio.ensure_future(into([], lanes.map(tiny, range(200, 400))))
+            await until(lambda: waiting)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            call = asyncio.ensure_future(lanes.call(tiny, 1))
+            for _ in range(100):
+                await lanes.call(work.double, 1, on="threads")
+            assert not call.done()
+            go_on.set()
+            assert await call == 1
+        assert waiting == [200]
+
+    run_real(main())
+
+
+class Large:
+    """As an array of so many bytes is seen."""
+
+    nbytes = 50_000_000
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("limit", [4, None])
+def test_few_large_results_wait_for_their_reader(run, limit, ordered):
+    begun = 0
+
+    async def make(_):
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(1)
+        return Large()
+
+    async def main():
+        results = rota.map(make, itertools.count(), limit=limit, ordered=ordered)
+        async with contextlib.aclosing(aiter(results)) as results:
+            for taken in range(1, 300):
+                await anext(results)
+                await asyncio.sleep(10)  # all that may begin has ended
+                most = limit or 100
+                assert begun <= taken + most + 1 + (most if taken < most else 0)
+
+    run(main())
 
 
 def test_unordered_results_come_as_they_end(run):
@@ -216,6 +431,31 @@ def test_a_second_try_comes_before_an_error_behind_it(run_real):
     assert run_real(main()) == [0]
 
 
+def test_after_an_error_only_second_tries_are_begun(run_real):
+    ran = []
+
+    def tiny(x):
+        ran.append(x)
+        if x == 0 and ran.count(0) == 1:
+            raise LookupError("the first try")
+        if x == 1:
+            raise rota.ShippingError("tiny", "1", "no second try helps")
+        return x
+
+    async def main():
+        async with rota.Lanes() as lanes:
+            profile = lanes._own().profiles.of(tiny, (0,))
+            profile.decided, profile.cpu = True, 1e-6
+            profile.decision = Decision("threads", 1, True, "it is tiny")
+            with pytest.raises(rota.ShippingError):
+                await into(results := [], lanes.map(tiny, range(5000), retries=1))
+        assert results == [0]
+
+    run_real(main())
+    assert ran.count(0) == 2
+    assert max(ran) < limits.CHUNK_ITEMS
+
+
 def test_each_item_has_its_time(run):
     async def main():
         return await rota.map(work.sleep_on_loop, [1, 100, 2], timeout=10, on_error="return")
@@ -224,6 +464,19 @@ def test_each_item_has_its_time(run):
     assert (first, last) == (1, 2)
     assert isinstance(late, TimeoutError)
     assert "sleep_on_loop(100) took longer than 10 s" in str(late)
+
+
+def test_each_item_has_its_time_where_it_could_not_be_sent(run_real):
+    async def main():
+        event = threading.Event()
+        async with rota.Lanes(processes=1) as lanes:
+            profile = lanes._own().profiles.of(work.wait_for, (event,))
+            profile.decided, profile.decision = True, Decision("processes", 1, False, "said so")
+            errors = await lanes.map(work.wait_for, [event] * 3, timeout=0.05, on_error="return")
+            event.set()
+        assert [type(error) for error in errors] == [TimeoutError] * 3
+
+    run_real(main())
 
 
 @pytest.mark.parametrize("asynchronous", [False, True])
@@ -340,6 +593,34 @@ def test_a_progress_function_that_raises_is_heard(run_real):
             await rota.map(work.double, range(10), progress=complain)
 
     run_real(main())
+
+
+def test_a_map_that_has_failed_draws_no_more(run, monkeypatch):
+    """Though its reader is still busy with the results before."""
+    drawn = 0
+
+    async def endless():
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield drawn
+
+    def complain(*_):
+        raise OSError("the screen is gone")
+
+    monkeypatch.setattr(Progress, "update", complain)
+
+    async def main():
+        results = rota.map(work.sleep_on_loop, endless(), progress=lambda _: None)
+        async with contextlib.aclosing(aiter(results)) as results:
+            assert await anext(results) == 1
+            before = drawn
+            await asyncio.sleep(1000)
+            assert drawn <= before + 1
+            with pytest.raises(OSError, match="the screen is gone"):
+                await into([], results)
+
+    run(main())
 
 
 def test_a_map_can_be_run_twice_if_its_items_can(run_real):

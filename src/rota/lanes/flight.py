@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -16,20 +17,24 @@ from typing import Any, NamedTuple
 from .. import limits
 from ..errors import MissingExtra
 from .catalogue import Entry
-from .choose import TINY
+from .choose import TINY, Decision
 from .cluster import Cluster
 from .errors import ShippingError
 from .function import is_async
 from .job import Outcome
-from .pools import AUTO, LOOP, PROCESSES, THREADS, Pools, cores
+from .limiter import Limiter, Permit
+from .pools import AUTO, LOOP, PROCESSES, THREADS, Pools
 from .profile import Profile
 from .progress import Progress
-from .window import LOOK_EVERY, Window
+from .window import START, START_TOLD, Window
 from .word import word_of
 from .wording import short
 
-#: Results that may wait for their reader, or for an earlier one, whatever the lane.
+#: Results that may wait for their reader, or for an earlier one, whatever the lane ...
 AHEAD = 100
+
+#: ... and about so many bytes of them, as far as each is in one piece: text, bytes, an array.
+AHEAD_BYTES = 64 * 1024 * 1024
 
 #: Seconds after which others have a turn of the loop, and what has been drawn is begun: the iterator may be slow.
 DRAW_SECONDS = 0.002
@@ -92,6 +97,8 @@ class Flight:
         self._progress = progress
         word = word_of(fn)
         self._limiter = pools.limiter_of(word)
+        # In threads, where a call whose time is up runs on: its place comes free when its thread is done with it.
+        self._places = None if options.limit is None or options.timeout is None else Limiter(options.limit)
         self._word = word
         self._chosen = options.on == AUTO and word is None  # the lane is rota's choice
         self._pulling: asyncio.Task[None] | None = None  # from an asynchronous iterator
@@ -101,35 +108,39 @@ class Flight:
         self._failing = False  # an item has failed, and will be raised: nothing more is begun but second tries
         self._waiting: deque[Item] = deque()  # pulled, and not begun
         self._pulled = 0
-        self._running: set[asyncio.Future[Any]] = set()  # chunks
+        self._running: dict[asyncio.Future[Any], Any] = {}  # chunks, each with its lane
+        self._in_lane = {LOOP: 0, THREADS: 0, PROCESSES: 0, options.on: 0}  # how many in each
         self._begun = 0  # items, whether or not they have to begin again
         self._taken = 0  # results
         self._held: dict[int, Outcome] = {}  # results that wait for an earlier one
         self._next = 0  # whose result is to be taken next
         self._waiter: asyncio.Future[None] | None = None
         self._draw_until = 0.0  # by the clock, not the loop's
-        self._again = False  # the loop will call for the next draw
+        self._pump_is_due = False  # the loop will call it
         self._window = self._make_window()  # of calls in threads
+        self._limit = options.limit or sys.maxsize
         self._most = 1  # chunks at once, by the last plan: no other is made while they are there
         self._ended = 0  # chunks
         self._profile: Profile | None = None  # of the last plan
+        self._decision: Decision | None = None  # at the last look
         self._look: asyncio.TimerHandle | None = None
         self._entry: Entry | None = None  # the function as it is sent to processes
         self._wanted = 1  # items in a chunk, by the last plan
         self._cost = 0.0  # seconds of an item in another process; 0 if unknown
-        self._size = 1  # of the last chunk that was sent to another process
-        self._bytes = 0.0  # of an item
+        self._size = 1  # of the largest chunk that was sent to another process
+        self._bytes = self._result_bytes = 0  # of an item and of a result: of a large one, if there was one lately
         self._done = self._failed = 0
         self._cluster: Cluster | None = None  # once it has the function
         self._input_error: BaseException | None = None
 
     def _make_window(self) -> Window:
-        most = self._pools.most
-        if self._options.limit is not None:  # the user's word is what it is
-            return Window(min(self._options.limit, most), min(self._options.limit, most))
-        if self._limiter is not None:
-            return Window(min(self._limiter.most, most), min(self._limiter.most, most))
-        return Window(2 * cores(), min(limits.MAP_THREADS, most))
+        most, told = self._pools.most, self._options.limit
+        if told is None and self._limiter is not None:
+            told = self._limiter.most
+        if told is None:
+            return Window(START, min(limits.MAP_THREADS, most))
+        # The user's word is what it is. Only what may yet turn out to belong elsewhere begins with few.
+        return Window(START_TOLD if self._chosen else told, min(told, most), told=True)
 
     # -- for the reader ----------------------------------------------------------------------------------------------
 
@@ -183,10 +194,12 @@ class Flight:
             running.append(self._pulling)
         for future in running:
             future.cancel()
-        if running:
-            await asyncio.wait(running)
-        if self._progress is not None:
-            self._progress.end()
+        try:
+            if running:
+                await asyncio.wait(running)
+        finally:
+            if self._progress is not None:
+                self._progress.end()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -231,7 +244,7 @@ class Flight:
         """Draw from an asynchronous iterator, as long as there is room: for what is to go out together at least."""
         until = time.perf_counter() + DRAW_SECONDS
         try:
-            while True:
+            while not self._stopped:
                 try:
                     value = await anext(source)
                 except StopAsyncIteration:
@@ -274,10 +287,13 @@ class Flight:
                 if item is None:
                     break
                 plan = self._plan(item)
-                self._most, self._wanted, self._profile = plan.width, plan.size, plan.profile
+                self._wanted, self._profile = plan.size, plan.profile
+                # In another lane may still run what was begun there before: each has room for its own, up to the limit.
+                elsewhere = len(self._running) - self._in_lane[plan.lane]
+                self._most = min(plan.width + elsewhere, self._limit)
                 # What begins again counts already: the bound is no reason to let it wait.
                 is_new = item.place >= self._begun
-                if len(self._running) >= plan.width or (is_new and self._begun - self._taken >= self._bound(plan)):
+                if len(self._running) >= self._most or (is_new and self._begun - self._taken >= self._bound(plan)):
                     break
                 items = self._next_items(plan.size)
                 self._begun = max(self._begun, items[-1].place + 1)
@@ -293,12 +309,12 @@ class Flight:
             self._room.set()
 
     def _pump_again_soon(self) -> None:
-        if not self._again:
-            self._again = True
+        if not self._pump_is_due:
+            self._pump_is_due = True
             self._pools.loop.call_soon(self._pump_again)
 
     def _pump_again(self) -> None:
-        self._again = False
+        self._pump_is_due = False
         try:
             self._pump()
         finally:
@@ -308,14 +324,18 @@ class Flight:
         """How many may be begun whose results were not taken: as many as run, and some that wait for their reader."""
         running = plan.width * plan.size
         if self._options.limit is not None:
-            return max(2 * self._options.limit, 4 * plan.size)
-        return running + max(AHEAD, running if self._options.ordered else 0)
+            ahead = max(self._options.limit, 2 * plan.size)
+        else:
+            ahead = max(AHEAD, running if self._options.ordered else 0)
+        if self._result_bytes:
+            ahead = min(ahead, AHEAD_BYTES // self._result_bytes)
+        return running + ahead
 
     def _next_items(self, size: int) -> list[Item]:
         """The next to go out together: fewer if the iterator is slow."""
         items = [self._waiting.popleft()]
         while len(items) < size and (self._waiting or time.perf_counter() < self._draw_until):
-            if self._peek() is None:
+            if self._peek() is None or (self._failing and self._at_failure):
                 break
             items.append(self._waiting.popleft())
         return items
@@ -340,14 +360,16 @@ class Flight:
         return plan
 
     def _plan_threads(self, profile: Profile | None) -> Plan:
-        decision = None if profile is None else profile.decision
-        if profile is not None and decision is not None and profile.decided:
+        if profile is not None and profile.decided:
+            decision = profile.decision
             takes = profile.cpu + profile.blocked
             if decision.tiny and self._options.timeout is None and 0 < takes < TINY:
                 size = int(limits.CHUNK_SECONDS_THREAD / takes)
                 return Plan(THREADS, profile, min(max(size, 1), limits.CHUNK_ITEMS), 1)
             if decision.crowd:
                 return Plan(THREADS, profile, 1, decision.width)
+            if self._window.told:
+                return Plan(THREADS, profile, 1, self._window.most)
         # What waits, or may: as many as has been found to help.
         return Plan(THREADS, profile, 1, self._window.width)
 
@@ -368,7 +390,7 @@ class Flight:
         else:
             size = 1
         if self._bytes:
-            size = min(size, int(limits.CHUNK_BYTES / self._bytes))
+            size = min(size, limits.CHUNK_BYTES // self._bytes)
         if self._total is not None:  # the last ones end together
             size = min(size, (self._total - self._pulled + len(self._waiting)) // (3 * workers) + 1)
         return min(max(size, 1), limits.CHUNK_ITEMS), 2 * workers
@@ -387,12 +409,14 @@ class Flight:
             values = [item.value for item in items]
             future = loop.create_task(self._one(plan, values[0]) if is_one else self._chunk(plan, values))
             future.add_done_callback(lambda future: self._chunk_ended(items, future))
-        self._running.add(future)
+        self._running[future] = plan.lane
+        self._in_lane[plan.lane] += 1
 
     async def _one(self, plan: Plan, value: Any) -> list[Outcome]:
         """What becomes of one item, whatever it raises: a task would end the loop with some of that."""
+        timeout, places = self._options.timeout, self._places if plan.lane == THREADS else None
         try:
-            return [(True, await self._pools.call(self._fn, (value,), {}, plan.lane, self._options.timeout))]
+            return [(True, await self._pools.call(self._fn, (value,), {}, plan.lane, timeout, places))]
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if self._stopped or (task is not None and task.cancelling()):
@@ -406,17 +430,18 @@ class Flight:
     async def _chunk(self, plan: Plan, values: list[Any]) -> list[Outcome]:
         if self._limiter is None:
             return await self._run_chunk(plan, values)
-        places = len(values) if self._is_async else 1  # others in a chunk run one after the other
-        await self._limiter.acquire(places)
+        permit = Permit()
+        await permit.take(self._limiter, len(values) if self._is_async else 1)  # others run one after the other
         try:
-            return await self._run_chunk(plan, values)
+            return await self._run_chunk(plan, values, permit)
         finally:
-            self._limiter.release(places)
+            if not permit.kept:
+                permit.release()
 
-    async def _run_chunk(self, plan: Plan, values: list[Any]) -> list[Outcome]:
+    async def _run_chunk(self, plan: Plan, values: list[Any], permit: Permit | None = None) -> list[Outcome]:
         """What becomes of ``values`` in their lane; of the first of them, if they turn out to take long."""
         if plan.lane == THREADS:
-            return await self._pools.batch_in_thread(self._fn, values, plan.profile)
+            return await self._pools.batch_in_thread(self._fn, values, plan.profile, permit)
         timeout = self._options.timeout
         if plan.lane == PROCESSES:
             outcomes, wall, size = await self._pools.chunk_in_process(
@@ -432,7 +457,7 @@ class Flight:
             cost = wall / len(values)
             self._cost = cost if not self._cost else 0.6 * self._cost + 0.4 * cost
         self._size = max(self._size, len(values))
-        self._bytes = max(size / len(values), 0.9 * self._bytes)
+        self._bytes = max(size // len(values), self._bytes * 9 // 10)
         return outcomes
 
     def _sent(self) -> Entry | None:
@@ -457,26 +482,26 @@ class Flight:
 
     def _one_ended(self, item: Item, future: asyncio.Future[Any]) -> None:
         try:
-            if not self._left(future):
+            if not self._is_wanted(future):
                 return
-            if future.cancelled():
-                self._settle(item, (False, asyncio.CancelledError()))
-            else:
-                error = future.exception()
-                self._settle(item, (True, future.result()) if error is None else (False, error))
+            error = asyncio.CancelledError() if future.cancelled() else future.exception()
+            outcome = (True, future.result()) if error is None else (False, error)
+            self._weigh(outcome)
+            self._settle(item, outcome)
             self._pump()
         finally:
             self._wake()
 
     def _chunk_ended(self, items: list[Item], future: asyncio.Future[list[Outcome]]) -> None:
         try:
-            if not self._left(future):
+            if not self._is_wanted(future):
                 return
             error = asyncio.CancelledError() if future.cancelled() else future.exception()
             if error is not None:
                 self._fail(error)
                 return
             outcomes = future.result()
+            self._weigh(outcomes[-1])
             self._waiting.extendleft(reversed(items[len(outcomes) :]))
             for item, outcome in zip(items, outcomes, strict=False):
                 self._settle(item, outcome)
@@ -484,15 +509,21 @@ class Flight:
         finally:
             self._wake()
 
-    def _left(self, future: asyncio.Future[Any]) -> bool:
+    def _is_wanted(self, future: asyncio.Future[Any]) -> bool:
         """A chunk has ended; whether anybody still wants it."""
-        self._running.discard(future)
+        self._in_lane[self._running.pop(future)] -= 1
         self._ended += 1
         if self._stopped:
             if not future.cancelled():
                 future.exception()  # nobody asks for it: it is no news
             return False
         return True
+
+    def _weigh(self, outcome: Outcome) -> None:
+        """One result stands for those of its chunk: to look at each would cost those that are tiny."""
+        size = bytes_of(outcome[1])
+        if size or self._result_bytes:
+            self._result_bytes = max(size, self._result_bytes * 9 // 10)
 
     def _settle(self, item: Item, outcome: Outcome) -> None:
         """This is what became of ``item``: try it again, or put it where the reader finds it."""
@@ -525,29 +556,44 @@ class Flight:
     # -- how many threads --------------------------------------------------------------------------------------------
 
     def _begin_to_look(self, profile: Profile | None) -> None:
-        loop = self._pools.loop
-        waits = profile is not None and profile.decided and not profile.decision.crowd and not profile.decision.tiny
-        known = profile.decision.width if profile is not None and waits else 0
+        loop, decision = self._pools.loop, decision_of(profile)
+        known = 0 if decision is None or decision.crowd or decision.tiny else decision.width
         self._window.begin(loop.time(), self._ended, time.process_time(), known)
-        self._look = loop.call_later(LOOK_EVERY, self._look_around)
+        self._look = loop.call_at(self._window.due, self._look_around)
 
     def _look_around(self) -> None:
         loop, window, profile = self._pools.loop, self._window, self._profile
-        known = profile is not None and profile.decided
+        decision = decision_of(profile)
+        figures = profile.figures() if profile is not None and decision is not None else None
         full = len(self._running) >= self._most >= window.width
-        figures = profile.figures() if profile is not None and known else None
-        window.look(loop.time(), self._ended, full, time.process_time(), figures)
-        self._look = loop.call_later(LOOK_EVERY, self._look_around)
-        if profile is None or not known or profile.decision.lane == THREADS:
-            self._widen(window.width)
-
-    def _widen(self, width: int) -> None:
-        if width > self._most:
-            self._most = width  # until the next plan
+        computing = self._pools.computing(self._fn) if decision is None else None
+        window.look(loop.time(), self._ended, full, computing, time.process_time(), figures)
+        self._look = None if window.is_fixed else loop.call_at(window.due, self._look_around)
+        has_room = window.width > self._most and (decision is None or decision.lane == THREADS)
+        if has_room or decision is not self._decision:
+            self._decision = decision
+            self._most = len(self._running) + 1  # for a new plan
             try:
                 self._pump()
             finally:
                 self._wake()
+
+
+def decision_of(profile: Profile | None) -> Decision | None:
+    """Where calls go, if that has been decided."""
+    return profile.decision if profile is not None and profile.decided else None
+
+
+def bytes_of(result: Any) -> int:
+    """How large a result is that is one piece of data; 0 for any other, which only its own code could tell."""
+    if isinstance(result, (str, bytes, bytearray)):
+        return len(result)
+    if not hasattr(type(result), "nbytes"):  # of an array, or a view of one
+        return 0
+    try:
+        return int(result.nbytes)
+    except Exception:  # the program's own code, perhaps
+        return 0
 
 
 def add_note(error: BaseException, note: str) -> None:

@@ -89,18 +89,19 @@ class Permit:
     done with it.
     """
 
-    __slots__ = ("_limiters", "kept")
+    __slots__ = ("_taken", "kept")
 
     def __init__(self) -> None:
-        self._limiters: list[Limiter] = []
+        self._taken: list[tuple[Limiter, int]] = []
         self.kept = False
 
-    async def take(self, limiter: Limiter) -> None:
-        """One more place, as soon as there is one."""
-        await limiter.acquire()
-        self._limiters.append(limiter)
+    async def take(self, limiter: Limiter, places: int = 1) -> None:
+        """So many places more, as soon as there are."""
+        await limiter.acquire(places)
+        self._taken.append((limiter, places))
 
     def release(self) -> None:
         """In the loop's thread."""
-        while self._limiters:
-            self._limiters.pop().release()
+        while self._taken:
+            limiter, places = self._taken.pop()
+            limiter.release(places)

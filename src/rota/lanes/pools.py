@@ -13,28 +13,29 @@ import contextlib
 import contextvars
 import functools
 import logging
-import os
 import threading
 import weakref
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any
 
 from .. import limits, threads
 from ..errors import MissingExtra, UsageError
-from . import shipping
+from . import meter, sampler, shipping
 from .batch import Batch
 from .catalogue import Entry
 from .cluster import Cluster, check_address
 from .errors import NoWorkers, RemoteError, RemoteTraceback, ShippingError
-from .function import is_async, name_of
+from .function import inner, is_async, name_of
 from .job import Outcome
 from .limiter import Limiter, Permit
+from .machine import cores
 from .meter import Measure, Metered
 from .processes import Processes, Ran
 from .profile import Profile, Profiles, Verdict, examine
 from .sampler import Sampler
 from .word import Word, word_of
-from .wording import describe, short
+from .wording import arguments, describe, short
 from .worker import CALLS, ITEMS
 
 logger = logging.getLogger("rota")
@@ -42,13 +43,11 @@ logger = logging.getLogger("rota")
 AUTO, LOOP, THREADS, PROCESSES = "auto", "loop", "threads", "processes"
 LANES = (AUTO, LOOP, THREADS, PROCESSES)
 
+#: To see whether calls compute, at most so many of them are looked at: a look takes some 5 µs.
+SEEN = 16
+
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Call(threads.Call):
@@ -89,6 +88,7 @@ class Pools:
         self._limits = memory, max_tasks
         self._clusters: dict[Any, Cluster] = {}
         self._connecting: dict[Any, asyncio.Task[Cluster]] = {}
+        self._opening: set[Cluster] = set()  # those that are being connected to
         self._limiters: weakref.WeakKeyDictionary[Word, Limiter] = weakref.WeakKeyDictionary()
         #: The words of functions that were called, by their profiles: for those who look at the lanes.
         self.words: weakref.WeakKeyDictionary[Profile, Word] = weakref.WeakKeyDictionary()
@@ -137,15 +137,27 @@ class Pools:
 
     # -- one call -------------------------------------------------------------------------------------------------
 
-    async def call(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, on: Any, timeout: float | None) -> Any:
-        """See ``Lanes.call``."""
+    async def call(
+        self,
+        fn: Callable[..., Any],
+        args: Args,
+        kwargs: Kwargs,
+        on: Any,
+        timeout: float | None,
+        places: Limiter | None = None,
+    ) -> Any:
+        """See ``Lanes.call``. It takes one of ``places``, besides one of the function's own limit, until it is over: in
+        a thread, until that is done with it.
+        """
         word = word_of(fn)
         limiter = self.limiter_of(word)
-        if limiter is None:
+        if limiter is None and places is None:
             return await self._call(fn, args, kwargs, on, timeout, word)
         permit = Permit()
-        await permit.take(limiter)
         try:
+            for each in (places, limiter):
+                if each is not None:
+                    await permit.take(each)
             return await self._call(fn, args, kwargs, on, timeout, word, permit)
         finally:
             if not permit.kept:
@@ -183,16 +195,11 @@ class Pools:
         self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, on: Any, timeout: float | None
     ) -> Outcome:
         """A call on a cluster. The time is for all of it: to connect, and to wait for a worker, too."""
-        clock = asyncio.timeout(timeout)
-        try:
-            async with clock:
-                cluster = await self.cluster(on)
-                await cluster.check(fn)
-                ((ok, value, *_spent),) = await cluster.run(fn, [(args, kwargs)], timeout=timeout)
-        except TimeoutError:
-            if clock.expired() and timeout is not None:
-                raise late(fn, args, kwargs, timeout) from None
-            raise
+        cluster = None
+        async with Deadline(timeout, fn, args, kwargs, lambda: "" if cluster is None else cluster.why_late()):
+            cluster = await self.cluster(on)
+            await cluster.check(fn)
+            ((ok, value, *_spent),) = await cluster.run(fn, [(args, kwargs)], timeout=timeout)
         return ok, value
 
     async def on_loop(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, timeout: float | None) -> Any:
@@ -202,14 +209,8 @@ class Pools:
             return fn(*args, **kwargs)
         if timeout is None:
             return await fn(*args, **kwargs)
-        clock = asyncio.timeout(timeout)
-        try:
-            async with clock:
-                return await fn(*args, **kwargs)
-        except TimeoutError:
-            if clock.expired():
-                raise late(fn, args, kwargs, timeout) from None
-            raise
+        async with Deadline(timeout, fn, args, kwargs):
+            return await fn(*args, **kwargs)
 
     async def _in_thread(
         self,
@@ -232,17 +233,11 @@ class Pools:
             if own is not None:
                 own.release()
             raise
-        clock = None
         try:
             if timeout is None:
                 return await future
-            clock = asyncio.timeout(timeout)
-            async with clock:
+            async with Deadline(timeout, fn, args, kwargs, lambda: " (a thread can't be stopped: it runs on)"):
                 return await future
-        except TimeoutError:
-            if timeout is not None and clock is not None and clock.expired():
-                raise late(fn, args, kwargs, timeout, " (a thread can't be stopped: it runs on)") from None
-            raise
         finally:
             del future  # its exception's traceback leads here
 
@@ -266,6 +261,27 @@ class Pools:
         else:
             call = Call(self.loop, fn, args, kwargs, context)
         return self._begin(call, fn, permit)
+
+    def computing(self, fn: Callable[..., Any]) -> bool | None:
+        """Whether most of the calls of ``fn`` that are in threads now compute, or would with a core and the GIL, and
+        don't wait for something outside. None where nobody can see that.
+        """
+        libc, gil = meter.libc, sampler.found_gil
+        if libc is None or gil is None:
+            return None
+        what, buffer = inner(fn), libc.buffer()
+        seen = waiting = 0
+        for worker in list(self.threads._workers):
+            call = worker.call
+            if isinstance(call, Call) and inner(call.fn) is what:
+                status = libc.read(b"/proc/self/task/%d/syscall" % (worker.thread.native_id or 0), buffer)
+                if not status:
+                    continue  # it has ended
+                seen += 1
+                waiting += not status.startswith(b"running") and not gil.has(status)
+                if seen == SEEN:
+                    break
+        return waiting * 2 < seen
 
     def _begin(self, call: Call, fn: Callable[..., Any], permit: Permit | None) -> asyncio.Future[Any]:
         call.fn, call.permit = fn, permit
@@ -332,15 +348,16 @@ class Pools:
     # -- many calls ----------------------------------------------------------------------------------------------
 
     def batch_in_thread(
-        self, fn: Callable[..., Any], items: list[Any], profile: Profile | None
+        self, fn: Callable[..., Any], items: list[Any], profile: Profile | None, permit: Permit | None = None
     ) -> asyncio.Future[list[Outcome]]:
         """Begin calls of ``fn`` with each of ``items``, one after the other in one thread; the future brings their
-        outcomes: of the first at least, and of as many as don't take too long. Cancelled, no more are begun.
+        outcomes: of the first at least, and of as many as don't take too long. Cancelled, no more are begun. ``permit``
+        is as in ``in_thread``.
         """
         batch = Batch(fn, items, limits.CHUNK_SECONDS_MOST)
         call = Call(self.loop, batch, (), None, contextvars.copy_context())
         call.future.add_done_callback(functools.partial(note_batch, profile, batch))
-        return self._begin(call, fn, None)
+        return self._begin(call, fn, permit)
 
     async def chunk_in_process(
         self,
@@ -363,7 +380,7 @@ class Pools:
                 raise
             assert profile is not None
             self._turns_back(error, profile)
-            return await self.batch_in_thread(fn, items, profile), 0.0, 0
+            return await self._some_in_thread(fn, items, profile, timeout), 0.0, 0
         outcomes = ran.outcomes
         if profile is not None:
             profile.calls += len(items) - 1
@@ -372,8 +389,19 @@ class Pools:
         if chosen and profile is not None:
             for at, (ok, value) in enumerate(outcomes):
                 if not ok and self._turns_back(value, profile):
-                    (outcomes[at],) = await self.batch_in_thread(fn, [items[at]], profile)
+                    (outcomes[at],) = await self._some_in_thread(fn, [items[at]], profile, timeout)
         return outcomes, ran.wall, ran.size
+
+    async def _some_in_thread(
+        self, fn: Callable[..., Any], items: list[Any], profile: Profile, timeout: float | None
+    ) -> list[Outcome]:
+        """What becomes of ``items`` that could not be sent: of the first at least."""
+        if timeout is None:
+            return await self.batch_in_thread(fn, items, profile)
+        try:
+            return [(True, await self._in_thread(fn, (items[0],), {}, profile, timeout))]
+        except (Exception, SystemExit) as error:
+            return [(False, error)]
 
     @staticmethod
     def opened(fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> tuple[Callable[..., Any], Args, Kwargs]:
@@ -397,7 +425,11 @@ class Pools:
         return self._processes
 
     async def cluster(self, on: Any) -> Cluster:
-        """The cluster at an address, or of a client, connected. Raises what ``Cluster.connect`` raises."""
+        """The cluster at an address, or of a client, connected. Raises what ``Cluster.connect`` raises, RuntimeError
+        after ``close``.
+        """
+        if self.closed:
+            raise RuntimeError("these lanes are closed")
         known = self._clusters.get(on)
         if known is not None and not known.lost:
             return known
@@ -409,15 +441,15 @@ class Pools:
 
     async def _connect(self, on: Any) -> Cluster:
         cluster = Cluster(on)
+        self._opening.add(cluster)
         try:
             await cluster.connect()
-        except BaseException:
-            await cluster.aclose()
-            raise
-        known = self._clusters.pop(on, None)
-        if known is not None:
-            await known.aclose()
+        finally:
+            self._opening.discard(cluster)
+        lost = self._clusters.get(on)
         self._clusters[on] = cluster
+        if lost is not None:
+            await lost.aclose()
         return cluster
 
     @property
@@ -434,12 +466,22 @@ class Pools:
         """Take no more calls and end what runs; what is returned waits for it, for seconds at most, and is for a thread
         or for the end of the loop. What still runs in threads then is named in the log.
         """
+        clusters, self._clusters = self._clusters, {}
+        wait = self._close()
+        for cluster in clusters.values():
+            cluster.close()
+        return wait
+
+    def _close(self) -> Callable[[], None]:
+        """The same but for the clusters that are connected."""
         self.closed = True
         for connecting in self._connecting.values():
             with contextlib.suppress(RuntimeError):  # the loop was closed before the lanes
                 connecting.cancel()
         self._sampler.close()
         wait_for_processes = self._processes.close() if self._processes is not None else None
+        for cluster in self._opening:
+            cluster.close()
 
         def wait() -> None:
             left = self.threads.shutdown(patience=limits.LANE_PATIENCE)
@@ -454,11 +496,12 @@ class Pools:
 
     async def aclose(self) -> None:
         """``close``, and wait without holding the loop."""
-        wait = self.close()
+        wait = self._close()
+        ending: list[Any] = list(self._connecting.values())
         clusters, self._clusters = self._clusters, {}
+        ending += [cluster.aclose() for cluster in clusters.values()]
         try:
-            for cluster in clusters.values():
-                await cluster.aclose()
+            await asyncio.gather(*ending, return_exceptions=True)
         finally:
             await in_own_thread(self.loop, wait)
 
@@ -542,9 +585,33 @@ def measure_of(ran: Ran) -> Measure:
     return Measure(ran.cpu / count, ran.wall / count, ran.queued / count, blocked / count)
 
 
-def late(fn: Callable[..., Any], args: Args, kwargs: Kwargs, timeout: float, more: str = "") -> TimeoutError:
-    parts = [short(value) for value in args] + [f"{name}={short(value)}" for name, value in kwargs.items()]
-    return TimeoutError(f"{name_of(fn)}({', '.join(parts)}) took longer than {timeout:g} s{more}")
+class Deadline:
+    """``async with`` it around a call of ``fn``: after ``timeout`` seconds, if that is not None, what runs there is
+    cancelled, and TimeoutError names the call, and ends with what ``more`` says then.
+    """
+
+    __slots__ = ("_clock", "_fn", "_more", "_timeout", "_with")
+
+    def __init__(
+        self, timeout: float | None, fn: Callable[..., Any], args: Args, kwargs: Kwargs, more: Callable[[], str] = str
+    ) -> None:
+        self._clock = asyncio.timeout(timeout)
+        self._timeout = timeout
+        self._fn = fn
+        self._with = args, kwargs
+        self._more = more
+
+    async def __aenter__(self) -> None:
+        await self._clock.__aenter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self._clock.__aexit__(kind, error, trace)
+        except TimeoutError:
+            call = f"{name_of(self._fn)}({arguments(*self._with)})"
+            raise TimeoutError(f"{call} took longer than {self._timeout:g} s{self._more()}") from None
 
 
 def check_lane(on: Any, fn: Callable[..., Any]) -> None:
