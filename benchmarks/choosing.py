@@ -92,7 +92,7 @@ def cost() -> dict[str, float]:
 
     def metered(count: int) -> None:
         for _ in range(count):
-            profile = profiles.of(call, args, kwargs)
+            profile = profiles.of(call, args)
             profile.wants_meter()
             metered = profile.meter()
             metered(call, args, kwargs)
@@ -100,7 +100,7 @@ def cost() -> dict[str, float]:
 
     def unmetered(count: int) -> None:
         for _ in range(count):
-            profile = profiles.of(call, args, kwargs)
+            profile = profiles.of(call, args)
             profile.wants_meter()
             _ = profile.decision.lane
 

@@ -38,7 +38,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import Context
 from typing import Any, NamedTuple
 
@@ -381,6 +381,13 @@ class Threads:
         running = sum(worker.call is not None for worker in workers)
         waiting = sum(not call.future.cancelled() for call in self._waiting.copy())
         return Count(len(workers), running, len(self._idle), waiting)
+
+    def running(self) -> Iterator[tuple[Call, int]]:
+        """The calls that run, each with the number that the kernel gave its thread; from any thread."""
+        for worker in list(self._workers):
+            call = worker.call
+            if call is not None:
+                yield call, worker.thread.native_id or 0
 
     def shutdown(self, wait: bool = True, patience: float | None = None) -> list[str]:
         """Take no more calls; the threads end when those that were taken are done. ``wait`` until they have.

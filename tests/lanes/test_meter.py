@@ -16,7 +16,7 @@ import pytest
 from rota.lanes import meter
 from rota.lanes import sampler as sampler_module
 from rota.lanes.meter import Held, Metered
-from rota.lanes.sampler import Gil, Sampler, parse
+from rota.lanes.sampler import Gil, Sampler, Watch, parse
 
 linux = pytest.mark.skipif(not os.path.exists("/proc/self/schedstat"), reason="needs /proc and its schedstat")
 
@@ -314,18 +314,56 @@ def test_who_waits_for_the_gil_waits_at_its_address(status: bytes, found: bool) 
     assert parse(b"running\n") == (b"", 0)
 
 
-@linux
+GIL = Gil(b"202", 0x7FB92D740C70)
+WAITS_FOR_GIL = b"202 0x7fb92d740c74 0x89 0x0\n"
+
+
+class Told(meter.Libc):
+    """Says of each thread what it is told to say."""
+
+    def __init__(self, status: bytes) -> None:
+        self.status = status
+
+    def read(self, path: bytes, buffer: Any) -> bytes:
+        return self.status
+
+
+@pytest.fixture
+def look(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Look at a watch at a time when its clock says ``cpu``, and ``computed`` more after the moment."""
+
+    def look(watch: Watch, now: float, cpu: float, computed: float, status: bytes, moment: float = 0.0002) -> None:
+        sampler._watches = {watch: None}
+        monkeypatch.setattr(sampler_module, "snapshot", lambda *_: (now, [cpu], moment, [cpu + computed]))
+        sampler._look(Told(status), GIL, None)
+
+    return look
+
+
 @pytest.mark.parametrize(("moment", "free"), [(0.0002, 1), (1.0, 0)])
 def test_a_moment_that_may_have_been_one_without_the_gil_shows_nothing(
-    sampler: Sampler, monkeypatch: pytest.MonkeyPatch, moment: float, free: int
+    look: Callable[..., None], moment: float, free: int
 ) -> None:
     """In a second somebody else had it, and computed."""
-    here = meter.Here()
-    watch = sampler.watch(here, 1.0, 0.0, True)
-    assert watch is not None
-    monkeypatch.setattr(sampler_module, "snapshot", lambda *_: (1.0, [2.0], moment, [2.0 + moment * 0.9]))
-    assert meter.libc is not None
-    sampler._look(meter.libc, None, meter.libc.buffer())
+    watch = Watch(meter.Here(), 1.0, 0.0, True)
+    look(watch, 2.0, 2.0, moment * 0.9, b"running\n", moment)
     assert watch.free == free
     assert (watch.chances > 0) == bool(free)
     assert watch.cpu == 2.0 + moment * 0.9
+
+
+def test_a_look_at_a_call_without_a_core_is_none(look: Callable[..., None]) -> None:
+    """It may compute without the GIL as well as with it: the next look stands for all the time since the last."""
+    watch = Watch(meter.Here(), 1.0, 0.0, True)
+    look(watch, 1.0, 1.5, 0.0, b"running\n")
+    assert (watch.chances, watch.free, watch.gil, watch.outside) == (0, 0, 0, 0)
+    look(watch, 4.0, 2.0, 0.0, WAITS_FOR_GIL)
+    assert (watch.chances, watch.free, watch.gil, watch.outside) == (0.25, 0, 0.75, 0)
+    look(watch, 6.0, 3.0, 0.0001, b"")
+    assert (watch.chances, watch.free) == (pytest.approx(0.75, rel=0.01), 1)
+
+
+def test_where_nobody_can_tell_what_a_call_waits_for_each_look_is_a_chance(look: Callable[..., None]) -> None:
+    watch = Watch(meter.Here(), 1.0, 0.0, True)
+    look(watch, 1.0, 1.5, 0.0, b"")
+    assert (watch.chances, watch.gil, watch.outside) == (0.5, 0, 0)

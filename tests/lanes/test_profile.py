@@ -138,6 +138,28 @@ def test_one_look_that_met_it_computing_is_not_enough_to_say_it_holds_nothing(pr
     assert profile.decision.lane == "processes"
 
 
+def test_what_the_first_looks_said_does_not_stand_against_later_ones(profiles: Profiles) -> None:
+    """Two that did not meet it computing are enough, until others did: then it takes more."""
+    profile = profiles.of(work)
+    call(profile, 20, held=HOLDER)
+    for seen in (1, 0, 1, 0, 1, 0, 0):
+        call(profile, 20, held=Held(0.6, seen, 0, 0))
+    assert not profile.decided
+    call(profile, 20, held=FREE, times=2)
+    assert profile.decision.reason == "computes 20 ms a call and lets go of the GIL"
+
+
+def test_what_is_seen_while_it_is_judged_counts(profiles: Profiles) -> None:
+    profile = profiles.of(work)
+    for seen in (0,) * FIRST + (1, 1, 1):
+        profile.add(measure(20), Held(0.5, seen, 0, 0), "threads")
+    assert profile.candidate
+    profile.conclude(examine(work, (1,), {}, 1))
+    assert not profile.decided
+    call(profile, 20, held=FREE, times=3)
+    assert profile.decision.reason == "computes 20 ms a call and lets go of the GIL"
+
+
 def test_calls_that_nobody_met_are_measured_on_but_not_for_ever(profiles: Profiles) -> None:
     profile = profiles.of(work)
     call(profile, 20, held=UNSEEN, times=FIRST)
@@ -290,8 +312,8 @@ class Stall(Shop):
     "fn", [work, sorted, json.loads, Shop, [].append, Shop().sell, Shop(), functools.partial(work)]
 )
 def test_a_function_has_one_profile(profiles: Profiles, fn: Any) -> None:
-    profile = profiles.of(fn, (1,), {})
-    assert profiles.of(fn, (2,), {"x": 1}) is profile
+    profile = profiles.of(fn, (1,))
+    assert profiles.of(fn, (2,)) is profile
     assert profiles.find(fn) == [profile]
 
 

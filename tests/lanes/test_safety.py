@@ -37,7 +37,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rota.lanes import reading, safety
+from rota.lanes import bytecode, reading, safety
 from rota.lanes.safety import process_safe, result_ships, size_of
 
 COUNTER = 0
@@ -828,3 +828,16 @@ def test_what_is_imported_inside_is_looked_into() -> None:
     assert process_safe(imports_another, (1,), {}) is None
     reason = "it calls 'tests.lanes.work.count_up', which stores the global 'counter'"
     assert process_safe(imports_a_helper, (1,), {}) == reason
+
+
+def test_on_a_python_that_is_newer_than_what_is_known_nothing_written_in_python_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bytecode, "NEWEST", (3, 10))
+    monkeypatch.setattr(reading, "summaries", {})
+    here = "{}.{}".format(*sys.version_info)
+    reason = f"it can't be followed on Python {here}, only up to 3.10; @rota.cpu moves it all the same"
+    for function in (plain, functools.partial(plain, 1), Shop, Point(1).far, json.loads):
+        assert process_safe(function) == reason
+    assert process_safe(sorted, ([1],)) is None
+    assert process_safe(hashlib.sha256, (b"1",)) is None

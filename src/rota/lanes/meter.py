@@ -37,7 +37,8 @@ class Measure(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a sampler saw of one call. Each look at it is one of these, and some looks are none.
+    """What a sampler saw of one call. A look that found it ready and without a core is in none of these, for it has
+    seen nothing.
 
     ``chances`` is how many of the looks would have met it computing if it computed without the GIL, by its CPU time;
     ``free``, how many did. ``outside`` looks met it waiting for something that is not the GIL, and ``gil`` for that:

@@ -105,13 +105,13 @@ class Pools:
         if on == AUTO:
             if is_async(fn):
                 return LOOP, None
-            profile = self.profiles.of(fn, args, kwargs)
+            profile = self.profiles.of(fn, args)
             if word is None:
                 return profile.decision.lane, profile
             self.words[profile] = word
             return (PROCESSES if word.kind == "cpu" else THREADS), profile
         if on in (THREADS, PROCESSES) and not is_async(fn):
-            return on, self.profiles.of(fn, args, kwargs)
+            return on, self.profiles.of(fn, args)
         return on, None
 
     def limiter_of(self, word: Word | None) -> Limiter | None:
@@ -271,16 +271,16 @@ class Pools:
             return None
         what, buffer = inner(fn), libc.buffer()
         seen = waiting = 0
-        for worker in list(self.threads._workers):
-            call = worker.call
-            if isinstance(call, Call) and inner(call.fn) is what:
-                status = libc.read(b"/proc/self/task/%d/syscall" % (worker.thread.native_id or 0), buffer)
-                if not status:
-                    continue  # it has ended
-                seen += 1
-                waiting += not status.startswith(b"running") and not gil.has(status)
-                if seen == SEEN:
-                    break
+        for call, thread in self.threads.running():
+            if not isinstance(call, Call) or inner(call.fn) is not what:
+                continue
+            status = libc.read(b"/proc/self/task/%d/syscall" % thread, buffer)
+            if not status:
+                continue  # it has ended
+            seen += 1
+            waiting += not status.startswith(b"running") and not gil.has(status)
+            if seen == SEEN:
+                break
         return waiting * 2 < seen
 
     def _begin(self, call: Call, fn: Callable[..., Any], permit: Permit | None) -> asyncio.Future[Any]:

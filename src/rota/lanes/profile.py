@@ -190,7 +190,8 @@ class Profile:
         self.unsafe = self._verdict = verdict.unsafe
         if not self.shipped_calls:
             self.ship = ROUND_TRIP + verdict.size * BYTE
-        self._decide(self._owner.clock())
+        if self.decided or self._is_known():  # as it was before: calls that ended meanwhile may say otherwise
+            self._decide(self._owner.clock())
 
     def refuse(self, reason: str) -> None:
         """A call could not be sent, or its result not sent back, for ``reason``: threads from now on, for a minute. If
@@ -246,6 +247,9 @@ class Profile:
         self._chances, self._free = chances, free
         if chances >= self._chances_needed():
             self.held = self._held_share()
+        elif not self.decided:
+            # Later looks have met what the first ones had not: it is not known after all.
+            self.held = None
 
     def _chances_needed(self) -> float:
         """Until it may be said what it holds."""
@@ -389,10 +393,8 @@ class Profiles:
         self.clock = clock
         self._profiles: dict[Hashable, Profile] = {}
 
-    def of(
-        self, fn: Callable[..., Any], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Profile:
-        """The profile of ``fn`` for arguments like these."""
+    def of(self, fn: Callable[..., Any], args: tuple[Any, ...] = ()) -> Profile:
+        """The profile of ``fn`` for positional arguments like these."""
         magnitude = 0
         if args:
             first = args[0]

@@ -7,7 +7,8 @@ wait for the GIL wait at one address, which is found out once.
 
 Neither needs the machine to be idle or the call to be alone, unlike the time that a probe waits for the GIL. A call
 that holds the GIL from its beginning to its end is never met while it computes; so what was seen is set against how
-often it would have been met otherwise (``Held.chances``).
+often it would have been met otherwise (``Held.chances``). A call that is ready and has no core is not met either,
+whatever it holds: such a look has seen nothing.
 """
 
 from __future__ import annotations
@@ -66,13 +67,30 @@ class Watch:
     def __init__(self, here: Here, cpu: float, since: float, deciding: bool) -> None:
         self.here = here
         self.clock = here.clock
-        self.cpu = cpu  # of its thread, at the last look
+        self.cpu = cpu  # of its thread, at the last look that did not find it without a core
         self.started = cpu
         self.since = since  # when that was
         self.deciding = deciding
         self.chances = 0.0
         self.gil = 0.0
         self.free = self.outside = 0
+
+    def note(self, busy: float, computed: bool, status: bytes, gil: Gil | None) -> None:
+        """A look at it: it ``computed`` while nobody else had the GIL, or waited, as ``status`` says. It had been
+        ``busy`` for that share of the time since the look before.
+        """
+        if self.deciding:
+            self.chances += busy
+        if computed:
+            self.free += 1
+        elif gil is None or not status:
+            # Nobody can tell what it waits for.
+            pass
+        elif gil.has(status):
+            # It may be waiting for this look alone: then it was busy all the time before.
+            self.gil += 1 - busy
+        else:
+            self.outside += 1
 
 
 class Sampler:
@@ -205,24 +223,16 @@ class Sampler:
         # So long a moment may have been one without the GIL: then it shows nothing of who computes with it.
         is_sure = moment < max(sys.getswitchinterval(), 2 * MOMENT)
         for watch, cpu, later in zip(watches, before, after, strict=True):
-            busy = min(1.0, (cpu - watch.cpu) / max(now - watch.since, 1e-9))
-            if watch.deciding and is_sure:
-                watch.chances += busy
-            if not is_sure:
-                pass
-            elif later - cpu >= max(COMPUTED, moment * SHARE):
-                watch.free += 1
-            elif gil is not None:
-                self._note(watch, libc.read(watch.here.status, buffer), gil, busy)
+            if is_sure:
+                computed = later - cpu >= max(COMPUTED, moment * SHARE)
+                status = b"" if computed else libc.read(watch.here.status, buffer)
+                if status.startswith(b"running"):
+                    # Ready, and without a core: with one it might compute, or begin to wait for the GIL, which is kept
+                    # here. It is as if nobody had looked, and the next look stands for all the time until then.
+                    continue
+                busy = min(1.0, (cpu - watch.cpu) / max(now - watch.since, 1e-9))
+                watch.note(busy, computed, status, gil)
             watch.cpu, watch.since = later, now + moment
-
-    def _note(self, watch: Watch, status: bytes, gil: Gil, busy: float) -> None:
-        """What a thread that does not compute now waits for. One that waits for a core is ``running``."""
-        if gil.has(status):
-            # It may be waiting for this look alone: then it was busy all the time before.
-            watch.gil += 1 - busy
-        elif status and not status.startswith(b"running"):
-            watch.outside += 1
 
 
 def snapshot(libc: Libc, clocks: list[Any], moment: float) -> tuple[float, list[float], float, list[float]]:
