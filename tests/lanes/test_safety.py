@@ -391,6 +391,10 @@ def square(x: int) -> int:
     return x * x
 
 
+def order_by(items: list[int], key: Any) -> list[int]:
+    return sorted(items, key=key)
+
+
 def the_table() -> dict[str, list[int]]:
     return TABLE
 
@@ -841,3 +845,25 @@ def test_on_a_python_that_is_newer_than_what_is_known_nothing_written_in_python_
         assert process_safe(function) == reason
     assert process_safe(sorted, ([1],)) is None
     assert process_safe(hashlib.sha256, (b"1",)) is None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        (sorted, ([1],), {"key": bump}),
+        (functools.reduce, (bump, [1, 2])),
+        (functools.partial(sorted, key=bump), ([1],)),
+        (sorted, ([1],), {"key": functools.partial(bump)}),
+        (order_by, ([1], bump)),
+    ],
+)
+def test_a_function_that_c_may_call_is_looked_at(call: Any) -> None:
+    reason = f"its argument {__name__}.bump may be called: it stores the global 'COUNTER'"
+    assert process_safe(*call) == reason
+
+
+def test_a_method_that_c_may_call_is_looked_at() -> None:
+    reason = "its argument list.append may be called: it is bound to a list, which it may change"
+    assert process_safe(sorted, ([1],), {"key": [].append}) == reason
+    for harmless in (square, math.sqrt, "a".count, str.lower, None):
+        assert process_safe(sorted, ([1],), {"key": harmless}) is None

@@ -342,7 +342,7 @@ class Flight:
 
     def _plan(self, item: Item) -> Plan:
         """Where ``item`` goes, and how many together with it."""
-        lane, profile = self._pools.lane_of(self._fn, (item.value,), {}, self._options.on, self._word)
+        lane, profile = self._pools.lane_of(self._fn, (item.value,), self._options.on, self._word)
         limit = self._options.limit
         if lane == LOOP:
             plan = Plan(lane, profile, 1, limit or limits.MAP_TASKS)

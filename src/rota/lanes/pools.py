@@ -96,9 +96,7 @@ class Pools:
 
     # -- which lane -----------------------------------------------------------------------------------------------
 
-    def lane_of(
-        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, on: Any, word: Word | None
-    ) -> tuple[Any, Profile | None]:
+    def lane_of(self, fn: Callable[..., Any], args: Args, on: Any, word: Word | None) -> tuple[Any, Profile | None]:
         """Where a call runs, and the profile that it belongs to, for a plain function on this machine. ``word`` is what
         the user says of ``fn``.
         """
@@ -173,7 +171,7 @@ class Pools:
         word: Word | None,
         permit: Permit | None = None,
     ) -> Any:
-        lane, profile = self.lane_of(fn, args, kwargs, on, word)
+        lane, profile = self.lane_of(fn, args, on, word)
         if lane == THREADS:
             return await self._in_thread(fn, args, kwargs, profile, timeout, permit)
         if lane == PROCESSES:

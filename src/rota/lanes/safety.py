@@ -41,6 +41,8 @@ LOOK = 256 * 1024
 #: ... from so many of its items.
 ITEMS = 64
 
+CALLED = (FunctionType, MethodType, BuiltinFunctionType, functools.partial)
+
 #: What a method can't change of its object.
 UNCHANGING = (
     str,
@@ -103,11 +105,17 @@ def arguments_safe(fn: Callable[..., Any], args: tuple[Any, ...], kwargs: Mappin
     while isinstance(fn, functools.partial):
         args, kwargs, fn = (*fn.args, *args), {**fn.keywords, **kwargs}, fn.func
     function = unwrapped(inner(fn))
-    if not isinstance(function, FunctionType):
-        return None
-    if not isinstance(fn, FunctionType) and function is not getattr(fn, "__wrapped__", None):
-        args = (owner_of(fn), *args)
-    return asks_safe(function, args, kwargs)
+    if isinstance(function, FunctionType):
+        bound = not isinstance(fn, FunctionType) and function is not getattr(fn, "__wrapped__", None)
+        problem = asks_safe(function, (owner_of(fn), *args) if bound else args, kwargs)
+        if problem is not None:
+            return problem
+    # Functions among the arguments may be called by C, a key by sorted, and nobody reads that.
+    for value in (*args, *kwargs.values()):
+        problem = function_safe(value) if type(value) in CALLED else None
+        if problem is not None:
+            return f"its argument {name_of(value)} may be called: {problem}"
+    return None
 
 
 def owner_of(fn: Callable[..., Any]) -> Any:
