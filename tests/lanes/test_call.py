@@ -394,6 +394,22 @@ def test_the_state_of_all_lanes(run_real):
     run_real(main())
 
 
+@pytest.mark.parametrize("on", ["threads", "loop", "processes"])
+def test_an_exception_is_let_go_of_without_the_collector(run_real, on):
+    async def main():
+        try:
+            await rota.call(work.raise_own, on=on)
+        except work.OwnError as error:
+            return weakref.ref(error)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert run_real(main())() is None
+    finally:
+        gc.enable()
+
+
 @pytest.mark.parametrize("on", ["threads", "loop"])
 def test_what_failed_is_let_go_of_without_the_collector(run_real, on):
     """Its argument is in a frame that the exception's traceback holds: nothing may hold that."""

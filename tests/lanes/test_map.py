@@ -233,7 +233,7 @@ def test_whether_calls_compute_is_seen(run_real):
             pools = lanes._own()
             calls = [asyncio.ensure_future(lanes.call(fn, go_on, on="threads")) for fn in [spin, work.wait_for] * 2]
             await until(lambda: lanes.state().threads.busy == 4)
-            for fn, computing in [(spin, True), (work.wait_for, False), (work.double, False)]:
+            for fn, computing in [(spin, True), (work.wait_for, False), (work.double, None)]:
                 await until(lambda fn=fn, computing=computing: pools.computing(fn) is computing)
             go_on.set()
             await asyncio.gather(*calls)
@@ -968,3 +968,47 @@ def test_mistakes_get_one_clear_line(run_real):
                 call()
 
     run_real(main())
+
+
+class Unmeasurable(str):
+    __slots__ = ()
+
+    def __len__(self):
+        raise LookupError("its length is a question to a database")
+
+
+class Strange:
+    nbytes = -1
+
+
+def test_results_with_minds_of_their_own_are_results(run_real):
+    made = [1, Unmeasurable("a"), Strange(), 4]
+
+    async def main():
+        return await rota.map(made.__getitem__, range(4), on="threads")
+
+    found = run_real(main())
+    assert all(one is other for one, other in zip(found, made, strict=True))
+
+
+@pytest.mark.parametrize("on", ["threads", "processes"])
+def test_large_results_do_not_pile_up_before_a_slow_reader(run_real, on):
+    """Tiny calls of which each returns a megabyte: chunks don't grow with them."""
+    drawn = 0
+
+    def items():
+        nonlocal drawn
+        while True:
+            drawn += 1
+            yield 1_000_000
+
+    async def main():
+        async with rota.Lanes(processes=1) as lanes:
+            results = aiter(lanes.map(bytes, items(), on=on))
+            async with contextlib.aclosing(results):
+                for _ in range(300):
+                    await anext(results)
+                await asyncio.sleep(0.1)  # nothing stops the flight but its own bound
+        return drawn - 300
+
+    assert run_real(main()) < 200

@@ -363,6 +363,17 @@ def test_a_look_at_a_call_without_a_core_is_none(look: Callable[..., None]) -> N
     assert (watch.chances, watch.free) == (pytest.approx(0.75, rel=0.01), 1)
 
 
+@pytest.mark.parametrize(("status", "chances"), [(b"running\n", 0.0), (WAITS_FOR_GIL, 1.5)])
+def test_the_end_of_a_call_is_a_chance_unless_looks_at_it_saw_nothing(
+    sampler: Sampler, look: Callable[..., None], status: bytes, chances: float
+) -> None:
+    watch = Watch(meter.Here(), 1.0, time.perf_counter() - 2.0, True)
+    look(watch, watch.since + 2.0, 2.0, 0.0, status)
+    held = sampler.end(watch, 1000.0)
+    assert held is not None
+    assert held.chances == pytest.approx(chances, rel=0.05)
+
+
 def test_where_nobody_can_tell_what_a_call_waits_for_each_look_is_a_chance(look: Callable[..., None]) -> None:
     watch = Watch(meter.Here(), 1.0, 0.0, True)
     look(watch, 1.0, 1.5, 0.0, b"")

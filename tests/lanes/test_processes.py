@@ -507,14 +507,23 @@ def test_a_function_that_goes_by_value_goes_with_its_globals_of_now(in_lanes, mo
 
 
 OF_MAIN = """
-import asyncio, os, rota
+import asyncio, os, sys, types, typing, rota
 
 number, numbers = 1, [1]
+config = types.ModuleType("config")
+config.level = 1
+class Price: rate = 1
+first = 1
 
 def inner(): return number
 def outer(more=0): return inner() + more + (outer(more - 1) if more else 0)
 def listed(): return len(numbers)
 def others(): return os.path.join("a", str(asyncio.sleep.__name__))
+def configured(): return config.level
+def annotated(price: Price): return typing.get_type_hints(annotated)["price"].rate
+def named():
+    try: return first and "first"
+    except NameError: return second and "second"
 
 async def main():
     global number, inner
@@ -533,6 +542,12 @@ async def main():
         inner.__code__ = (lambda: 7).__code__
         said.append(await there(outer))
         print(said)
+        said = [await there(configured), await there(annotated, None), await there(named)]
+        config.level = 2
+        Price.rate = 2
+        globals()["second"] = globals().pop("first")
+        said += [await there(configured), await there(annotated, None), await there(named)]
+        print(said)
 
 rota.run(main())
 """
@@ -544,7 +559,8 @@ def test_what_goes_by_value_goes_as_it_is_at_each_call(tmp_path):
     program = tmp_path / "program.py"
     program.write_text(OF_MAIN)
     found = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=60)
-    assert (found.stdout, found.stderr) == ("[6, 6, 1, 'a/sleep', 10, 2, 'a/sleep', 100, 201, 201, 15]\n", "")
+    said = "[6, 6, 1, 'a/sleep', 10, 2, 'a/sleep', 100, 201, 201, 15]\n[1, 1, 'first', 2, 2, 'second']\n"
+    assert (found.stdout, found.stderr) == (said, "")
 
 
 def test_shared_inside_shared_and_what_can_t_be_shared(in_lanes):

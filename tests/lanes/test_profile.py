@@ -475,3 +475,13 @@ def test_after_enough_calls_the_wait_is_for_what_they_hold(profiles: Profiles) -
     profile = profiles.of(work)
     call(profile, 20, held=UNSEEN, times=FIRST + 3)
     assert profile.decision.reason == "the first 11 calls measured, what they hold was not seen yet"
+
+
+def test_calls_that_are_cancelled_do_not_end_the_measuring() -> None:
+    profile = Profiles().of(abs)
+    for _ in range(2 * FIRST):
+        assert profile.wants_meter()
+        profile.miss()
+    for _ in range(FIRST):
+        assert profile.wants_meter()
+    assert not profile.wants_meter()

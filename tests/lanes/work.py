@@ -47,6 +47,14 @@ def fail(x: Any) -> None:
     raise LookupError(f"no {x}")
 
 
+class OwnError(Exception):
+    """One that can be referred to weakly."""
+
+
+def raise_own(*_: Any) -> None:
+    raise OwnError
+
+
 def fail_if_odd(x: int) -> int:
     if x % 2:
         raise LookupError(f"{x} is odd")

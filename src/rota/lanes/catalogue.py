@@ -63,9 +63,7 @@ class Catalogue:
 
     def __init__(self) -> None:
         self._by_function: weakref.WeakKeyDictionary[Callable[..., Any], Entry] = weakref.WeakKeyDictionary()
-        self._by_value: weakref.WeakKeyDictionary[Callable[..., Any], tuple[tuple[Any, ...], Entry]] = (
-            weakref.WeakKeyDictionary()
-        )
+        self._by_value: dict[Callable[..., Any], tuple[tuple[Any, ...], Entry]] = {}  # the last ones
         self._by_data: weakref.WeakValueDictionary[bytes, Entry] = weakref.WeakValueDictionary()
         self._recent: list[Entry] = []
 
@@ -86,7 +84,10 @@ class Catalogue:
         if BY_VALUE not in made.data:
             self._by_function[fn] = made
         elif dependencies is not None:
+            self._by_value.pop(fn, None)
             self._by_value[fn] = dependencies, made
+            if len(self._by_value) > RECENT:
+                del self._by_value[next(iter(self._by_value))]
         return made
 
     def _made(self, fn: Callable[..., Any]) -> Entry:

@@ -16,7 +16,7 @@ from typing import Any
 from .errors import ShippingError, WorkerDied
 from .job import Job
 from .outbox import NOTHING, Outbox
-from .shipping import MemoryFile, Parcel, Shared
+from .shipping import NO_FILES, MemoryFile, Parcel, Shared
 from .wire import Message, Reader, Writer
 
 _numbers = itertools.count(1)
@@ -31,8 +31,6 @@ FUNCTION_BYTES = 64 * 1024 * 1024
 #: A coroutine that was cancelled, or whose time is up, may take so many seconds to end before its worker is killed: it
 #: holds the worker's loop.
 STOPPING = 1.0
-
-NO_FILES: list[MemoryFile] = []
 
 #: A worker that dies before it has begun may have been killed by chance; so many in a row have not.
 FALSE_STARTS = 2

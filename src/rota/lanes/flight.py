@@ -35,6 +35,7 @@ AHEAD = 100
 
 #: ... and about so many bytes of them, as far as each is in one piece: text, bytes, an array.
 AHEAD_BYTES = 64 * 1024 * 1024
+BYTES = frozenset((str, bytes, bytearray))
 
 #: Seconds after which others have a turn of the loop, and what has been drawn is begun: the iterator may be slow.
 DRAW_SECONDS = 0.002
@@ -120,7 +121,7 @@ class Flight:
         self._window = self._make_window()  # of calls in threads
         self._limit = options.limit or sys.maxsize
         self._most = 1  # chunks at once, by the last plan: no other is made while they are there
-        self._ended = 0  # chunks
+        self._ended = 0  # chunks in threads
         self._profile: Profile | None = None  # of the last plan
         self._decision: Decision | None = None  # at the last look
         self._look: asyncio.TimerHandle | None = None
@@ -365,6 +366,8 @@ class Flight:
             takes = profile.cpu + profile.blocked
             if decision.tiny and self._options.timeout is None and 0 < takes < TINY:
                 size = int(limits.CHUNK_SECONDS_THREAD / takes)
+                if self._result_bytes:
+                    size = min(size, limits.CHUNK_BYTES // self._result_bytes)
                 return Plan(THREADS, profile, min(max(size, 1), limits.CHUNK_ITEMS), 1)
             if decision.crowd:
                 return Plan(THREADS, profile, 1, decision.width)
@@ -389,8 +392,8 @@ class Flight:
             size = int(seconds / profile.cpu / 4)
         else:
             size = 1
-        if self._bytes:
-            size = min(size, limits.CHUNK_BYTES // self._bytes)
+        if heaviest := max(self._bytes, self._result_bytes):
+            size = min(size, limits.CHUNK_BYTES // heaviest)
         if self._total is not None:  # the last ones end together
             size = min(size, (self._total - self._pulled + len(self._waiting)) // (3 * workers) + 1)
         return min(max(size, 1), limits.CHUNK_ITEMS), 2 * workers
@@ -445,7 +448,7 @@ class Flight:
         timeout = self._options.timeout
         if plan.lane == PROCESSES:
             outcomes, wall, size = await self._pools.chunk_in_process(
-                self._fn, self._sent(), values, self._chosen, plan.profile, timeout
+                self._fn, self._sent(), values, self._chosen, plan.profile, timeout, self._places
             )
         else:
             cluster = self._cluster or await self._connect(plan.lane)
@@ -489,6 +492,8 @@ class Flight:
             self._weigh(outcome)
             self._settle(item, outcome)
             self._pump()
+        except Exception as error:  # it would seem to be over
+            self._fail(error)
         finally:
             self._wake()
 
@@ -506,13 +511,16 @@ class Flight:
             for item, outcome in zip(items, outcomes, strict=False):
                 self._settle(item, outcome)
             self._pump()
+        except Exception as error:  # it would seem to be over
+            self._fail(error)
         finally:
             self._wake()
 
     def _is_wanted(self, future: asyncio.Future[Any]) -> bool:
         """A chunk has ended; whether anybody still wants it."""
-        self._in_lane[self._running.pop(future)] -= 1
-        self._ended += 1
+        lane = self._running.pop(future)
+        self._in_lane[lane] -= 1
+        self._ended += lane == THREADS
         if self._stopped:
             if not future.cancelled():
                 future.exception()  # nobody asks for it: it is no news
@@ -565,11 +573,12 @@ class Flight:
         loop, window, profile = self._pools.loop, self._window, self._profile
         decision = decision_of(profile)
         figures = profile.figures() if profile is not None and decision is not None else None
-        full = len(self._running) >= self._most >= window.width
+        elsewhere = len(self._running) - self._in_lane[THREADS]
+        full = self._in_lane[THREADS] >= window.width
         computing = self._pools.computing(self._fn) if decision is None else None
         window.look(loop.time(), self._ended, full, computing, time.process_time(), figures)
         self._look = None if window.is_fixed else loop.call_at(window.due, self._look_around)
-        has_room = window.width > self._most and (decision is None or decision.lane == THREADS)
+        has_room = window.width > self._most - elsewhere and (decision is None or decision.lane == THREADS)
         if has_room or decision is not self._decision:
             self._decision = decision
             self._most = len(self._running) + 1  # for a new plan
@@ -586,20 +595,21 @@ def decision_of(profile: Profile | None) -> Decision | None:
 
 def bytes_of(result: Any) -> int:
     """How large a result is that is one piece of data; 0 for any other, which only its own code could tell."""
-    if isinstance(result, (str, bytes, bytearray)):
+    kind = type(result)
+    if kind in BYTES:
         return len(result)
-    if not hasattr(type(result), "nbytes"):  # of an array, or a view of one
+    if not hasattr(kind, "nbytes"):  # of an array, or a view of one
         return 0
     try:
-        return int(result.nbytes)
+        return max(0, int(result.nbytes))
     except Exception:  # the program's own code, perhaps
         return 0
 
 
 def add_note(error: BaseException, note: str) -> None:
     """Tell more of an exception, which may be the program's own and refuse, or be there for many items."""
-    if len(getattr(error, "__notes__", ())) < NOTES:
-        with contextlib.suppress(Exception):
+    with contextlib.suppress(Exception):
+        if len(getattr(error, "__notes__", ())) < NOTES:
             error.add_note(note)
 
 

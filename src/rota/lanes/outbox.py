@@ -101,7 +101,7 @@ class Outbox:
         return self._words[BEGUN]
 
     def records(self) -> Iterator[tuple[int, int, bytes]]:
-        """All that there are: the item, the kind, and the bytes."""
+        """All that there are: the item, the kind, and a copy of the bytes."""
         records = self._memory[FIRST : FIRST + self._words[USED]]
         start, end = HEAD, len(records)
         while start <= end:

@@ -15,7 +15,7 @@ import functools
 import logging
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any
 
@@ -121,11 +121,9 @@ class Pools:
             limiter = self._limiters[word] = Limiter(word.limit)
         return limiter
 
-    def width_limiter(self, profile: Profile) -> Limiter | None:
+    def width_limiter(self, profile: Profile) -> Limiter:
         """For functions of which more at once would only be in one another's way: as many as there are cores."""
         decision = profile.decision
-        if not decision.crowd:
-            return None
         limiter = self._widths.get(profile)
         if limiter is None:
             limiter = self._widths[profile] = Limiter(decision.width)
@@ -135,7 +133,7 @@ class Pools:
 
     # -- one call -------------------------------------------------------------------------------------------------
 
-    async def call(
+    def call(
         self,
         fn: Callable[..., Any],
         args: Args,
@@ -143,25 +141,35 @@ class Pools:
         on: Any,
         timeout: float | None,
         places: Limiter | None = None,
-    ) -> Any:
-        """See ``Lanes.call``. It takes one of ``places``, besides one of the function's own limit, until it is over: in
-        a thread, until that is done with it.
+    ) -> Coroutine[Any, Any, Any]:
+        """See ``Lanes.call``; the lane is chosen now, or when there is a place. It takes one of ``places``, besides one
+        of the function's own limit, until it is over: in a thread, until that is done with it.
         """
         word = word_of(fn)
         limiter = self.limiter_of(word)
         if limiter is None and places is None:
-            return await self._call(fn, args, kwargs, on, timeout, word)
+            return self._call(fn, args, kwargs, on, timeout, word)
+        return self._permitted([each for each in (places, limiter) if each is not None], fn, args, kwargs, on, timeout)
+
+    async def _permitted(
+        self,
+        limiters: list[Limiter],
+        fn: Callable[..., Any],
+        args: Args,
+        kwargs: Kwargs,
+        on: Any,
+        timeout: float | None,
+    ) -> Any:
         permit = Permit()
         try:
-            for each in (places, limiter):
-                if each is not None:
-                    await permit.take(each)
-            return await self._call(fn, args, kwargs, on, timeout, word, permit)
+            for limiter in limiters:
+                await permit.take(limiter)
+            return await self._call(fn, args, kwargs, on, timeout, word_of(fn), permit)
         finally:
             if not permit.kept:
                 permit.release()
 
-    async def _call(
+    def _call(
         self,
         fn: Callable[..., Any],
         args: Args,
@@ -170,39 +178,38 @@ class Pools:
         timeout: float | None,
         word: Word | None,
         permit: Permit | None = None,
-    ) -> Any:
+    ) -> Coroutine[Any, Any, Any]:
+        # No coroutine of its own: each takes time at every call.
         lane, profile = self.lane_of(fn, args, on, word)
         if lane == THREADS:
-            return await self._in_thread(fn, args, kwargs, profile, timeout, permit)
+            return self._in_thread(fn, args, kwargs, profile, timeout, permit)
+        if lane == LOOP:
+            return self.on_loop(fn, args, kwargs, timeout)
         if lane == PROCESSES:
-            ok, value = await self._in_process(fn, args, kwargs, profile, timeout)
-            if not ok and profile is not None and on == AUTO and word is None and self._turns_back(value, profile):
-                return await self._in_thread(fn, args, kwargs, profile, timeout, permit)
-        elif lane == LOOP:
-            return await self.on_loop(fn, args, kwargs, timeout)
-        else:
-            ok, value = await self._on_cluster(fn, args, kwargs, lane, timeout)
-        if ok:
-            return value
-        try:
-            raise value
-        finally:
-            del value
+            chosen = on == AUTO and word is None
+            return self._in_process(fn, args, kwargs, profile, timeout, permit, chosen)
+        return self._on_cluster(fn, args, kwargs, lane, timeout)
 
     async def _on_cluster(
         self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, on: Any, timeout: float | None
-    ) -> Outcome:
+    ) -> Any:
         """A call on a cluster. The time is for all of it: to connect, and to wait for a worker, too."""
         cluster = None
         async with Deadline(timeout, fn, args, kwargs, lambda: "" if cluster is None else cluster.why_late()):
             cluster = await self.cluster(on)
             await cluster.check(fn)
             ((ok, value, *_spent),) = await cluster.run(fn, [(args, kwargs)], timeout=timeout)
-        return ok, value
+        if ok:
+            return value
+        try:
+            raise value
+        finally:
+            del value  # this frame is in its traceback
 
     async def on_loop(self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, timeout: float | None) -> Any:
         """Await a coroutine function's call; call any other right here."""
-        fn, args, kwargs = self.opened(fn, args, kwargs)
+        if shipping.sharing:
+            fn, args, kwargs = opened(fn, args, kwargs)
         if not is_async(fn):
             return fn(*args, **kwargs)
         if timeout is None:
@@ -219,7 +226,7 @@ class Pools:
         timeout: float | None,
         permit: Permit | None = None,
     ) -> Any:
-        limiter = None if profile is None else self.width_limiter(profile)
+        limiter = self.width_limiter(profile) if profile is not None and profile.decision.crowd else None
         own = None  # permit, which nobody else gives back
         if limiter is not None:
             if permit is None:
@@ -250,7 +257,8 @@ class Pools:
         """Begin a call in a thread, in a copy of this context. Cancelled before it has begun, it never runs. ``permit``
         is given back when its thread is done with it, though nobody may wait for it any more.
         """
-        fn, args, kwargs = self.opened(fn, args, kwargs)
+        if shipping.sharing:
+            fn, args, kwargs = opened(fn, args, kwargs)
         context = contextvars.copy_context()
         if profile is not None and profile.wants_meter():
             metered = profile.meter()
@@ -279,7 +287,7 @@ class Pools:
             waiting += not status.startswith(b"running") and not gil.has(status)
             if seen == SEEN:
                 break
-        return waiting * 2 < seen
+        return waiting * 2 < seen if seen else None
 
     def _begin(self, call: Call, fn: Callable[..., Any], permit: Permit | None) -> asyncio.Future[Any]:
         call.fn, call.permit = fn, permit
@@ -290,17 +298,35 @@ class Pools:
         return call.future  # type: ignore[no-any-return]
 
     async def _in_process(
-        self, fn: Callable[..., Any], args: Args, kwargs: Kwargs, profile: Profile | None, timeout: float | None
-    ) -> Outcome:
+        self,
+        fn: Callable[..., Any],
+        args: Args,
+        kwargs: Kwargs,
+        profile: Profile | None,
+        timeout: float | None,
+        permit: Permit | None,
+        chosen: bool,
+    ) -> Any:
+        """A call in a process. If the lane is rota's choice (``chosen``), what can't be sent runs in a thread."""
         began = self.loop.time()
         try:
             ran = await self.processes().run(fn, [(args, kwargs)], CALLS, timeout)
         except UNSENT as error:
-            return False, error
-        if profile is not None and wants_meter(profile) and ran.wall:
-            profile.add(measure_of(ran), None, PROCESSES)
-            profile.shipped(max(0.0, self.loop.time() - began - ran.wall))
-        return ran.outcomes[0]
+            ok, value = False, error
+        else:
+            if profile is not None and wants_meter(profile) and ran.wall:
+                profile.add(measure_of(ran), None, PROCESSES)
+                profile.shipped(max(0.0, self.loop.time() - began - ran.wall))
+            ((ok, value),) = ran.outcomes
+            del ran
+        if ok:
+            return value
+        try:
+            if chosen and profile is not None and self._turns_back(value, profile):
+                return await self._in_thread(fn, args, kwargs, profile, timeout, permit)
+            raise value
+        finally:
+            del value  # this frame is in its traceback
 
     def _turns_back(self, error: object, profile: Profile) -> bool:
         """Whether a call that rota has sent to a process, and that has ended with ``error``, did not run there and is
@@ -325,7 +351,8 @@ class Pools:
     ) -> None:
         """What a metered call in a thread has cost goes to its profile."""
         if future.cancelled():
-            return  # perhaps it never began
+            profile.miss()  # perhaps it never began
+            return
         profile.add(metered.measure, metered.held, THREADS)
         if profile.candidate and profile not in self._examined and not self.closed:
             result = None if future.exception() is not None else future.result()
@@ -365,10 +392,12 @@ class Pools:
         chosen: bool,
         profile: Profile | None,
         timeout: float | None,
+        places: Limiter | None = None,
     ) -> tuple[list[Outcome], float, int]:
         """Calls of ``fn``, which is sent as ``entry`` if there is one yet, with each of ``items`` in one process: their
         outcomes, the seconds that they took there and the bytes of their arguments. If the lane is rota's choice
-        (``chosen``), what can't be sent runs in a thread, and there may be outcomes of the first items only.
+        (``chosen``), what can't be sent runs in a thread, and there may be outcomes of the first items only; in a
+        thread, a call with a time takes one of ``places`` until that is done with it.
         """
         chosen = chosen and profile is not None
         try:
@@ -378,7 +407,7 @@ class Pools:
                 raise
             assert profile is not None
             self._turns_back(error, profile)
-            return await self._some_in_thread(fn, items, profile, timeout), 0.0, 0
+            return await self._some_in_thread(fn, items, profile, timeout, places), 0.0, 0
         outcomes = ran.outcomes
         if profile is not None:
             profile.calls += len(items) - 1
@@ -387,27 +416,24 @@ class Pools:
         if chosen and profile is not None:
             for at, (ok, value) in enumerate(outcomes):
                 if not ok and self._turns_back(value, profile):
-                    (outcomes[at],) = await self._some_in_thread(fn, [items[at]], profile, timeout)
+                    (outcomes[at],) = await self._some_in_thread(fn, [items[at]], profile, timeout, places)
         return outcomes, ran.wall, ran.size
 
     async def _some_in_thread(
-        self, fn: Callable[..., Any], items: list[Any], profile: Profile, timeout: float | None
+        self,
+        fn: Callable[..., Any],
+        items: list[Any],
+        profile: Profile,
+        timeout: float | None,
+        places: Limiter | None,
     ) -> list[Outcome]:
         """What becomes of ``items`` that could not be sent: of the first at least."""
         if timeout is None:
             return await self.batch_in_thread(fn, items, profile)
         try:
-            return [(True, await self._in_thread(fn, (items[0],), {}, profile, timeout))]
+            return [(True, await self.call(fn, (items[0],), {}, THREADS, timeout, places))]
         except (Exception, SystemExit) as error:
             return [(False, error)]
-
-    @staticmethod
-    def opened(fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> tuple[Callable[..., Any], Args, Kwargs]:
-        """The call with shared objects themselves in place of their handles."""
-        if shipping.sharing:
-            args, kwargs = shipping.opened(args, kwargs)
-            fn = shipping.opened_function(fn)
-        return fn, args, kwargs
 
     # -- pools ----------------------------------------------------------------------------------------------------
 
@@ -549,6 +575,11 @@ def is_unsent(error: object) -> bool:
     if not isinstance(error, UNSENT) or isinstance(error.__cause__, RemoteTraceback):
         return False
     return not (isinstance(error, ShippingError) and error.ran)
+
+
+def opened(fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> tuple[Callable[..., Any], Args, Kwargs]:
+    """The call with shared objects themselves in place of their handles."""
+    return shipping.opened_function(fn), *shipping.opened(args, kwargs)
 
 
 def give_back_unused(call: Call, future: asyncio.Future[Any]) -> None:

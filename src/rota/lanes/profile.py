@@ -150,8 +150,14 @@ class Profile:
         self._asked += 1
         return True
 
+    def miss(self) -> None:
+        """A call that was to be measured was cancelled: there is nothing to ``add``."""
+        self._asked -= 1
+
     def meter(self) -> Metered:
         """What measures a call in a thread."""
+        if self.decided and self.decision.tiny:
+            return Metered()  # it is over before anybody has looked, and to wake who looks costs more than the call
         return Metered(self._owner.sampler, not self.decided or not self.measured % CLOSELY)
 
     def add(self, measure: Measure, held: Held | None, where: str) -> None:

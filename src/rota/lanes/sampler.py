@@ -62,7 +62,7 @@ GIL_SIZE = 256
 class Watch:
     """A call that is looked at, and what was seen."""
 
-    __slots__ = ("chances", "clock", "cpu", "deciding", "free", "gil", "here", "outside", "since", "started")
+    __slots__ = ("chances", "clock", "cpu", "deciding", "free", "gil", "here", "outside", "since", "started", "unsure")
 
     def __init__(self, here: Here, cpu: float, since: float, deciding: bool) -> None:
         self.here = here
@@ -74,6 +74,7 @@ class Watch:
         self.chances = 0.0
         self.gil = 0.0
         self.free = self.outside = 0
+        self.unsure = False  # the last look has found it without a core
 
     def note(self, busy: float, computed: bool, status: bytes, gil: Gil | None) -> None:
         """A look at it: it ``computed`` while nobody else had the GIL, or waited, as ``status`` says. It had been
@@ -132,8 +133,10 @@ class Sampler:
             return None
         if not watch.deciding:
             return Held(0.0, 0, watch.gil, watch.outside)
-        since = max(time.perf_counter() - watch.since, self._pace)
-        chances = watch.chances + min(1.0, max(0.0, cpu - watch.cpu) / since)
+        chances = watch.chances
+        if not watch.unsure:  # else there were looks since, and they could tell nothing
+            since = max(time.perf_counter() - watch.since, self._pace)
+            chances += min(1.0, max(0.0, cpu - watch.cpu) / since)
         took = cpu - watch.started
         if took > TINY:
             self._period = min(PERIOD, max(SHORTEST_PERIOD, took / 2))
@@ -229,10 +232,11 @@ class Sampler:
                 if status.startswith(b"running"):
                     # Ready, and without a core: with one it might compute, or begin to wait for the GIL, which is kept
                     # here. It is as if nobody had looked, and the next look stands for all the time until then.
+                    watch.unsure = True
                     continue
                 busy = min(1.0, (cpu - watch.cpu) / max(now - watch.since, 1e-9))
                 watch.note(busy, computed, status, gil)
-            watch.cpu, watch.since = later, now + moment
+            watch.cpu, watch.since, watch.unsure = later, now + moment, False
 
 
 def snapshot(libc: Libc, clocks: list[Any], moment: float) -> tuple[float, list[float], float, list[float]]:

@@ -88,6 +88,8 @@ class MemoryFile:
         self.close()
 
 
+NO_FILES: list[MemoryFile] = []
+
 #: Types of values that marshal packs whole, in a third of the time of pickle. What derives from one is more than it.
 PLAIN = frozenset((int, float, complex, bool, str, bytes, type(None)))
 

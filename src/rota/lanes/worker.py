@@ -24,7 +24,7 @@ from typing import Any
 from ..run import new_event_loop
 from . import shipping
 from .outbox import ERROR, OPENING, RESULT, UNSENT, VALUE, Outbox
-from .shipping import PLAIN, MemoryFile
+from .shipping import NO_FILES, PLAIN, MemoryFile
 from .wire import Message, Reader, send_all
 from .wording import arguments, describe, kind_of, message_of
 
@@ -34,7 +34,8 @@ ITEMS, CALLS = "items", "calls"
 #: The outcome of a call as it is sent: the kind of a record, its bytes, and the files beside them.
 Packed = tuple[int, bytes, list[MemoryFile]]
 
-NO_FILES: list[MemoryFile] = []
+#: The version of marshal's format: later ones make text that is interned here interned there, and that is for ever.
+MARSHAL = 2
 
 Seconds = tuple[float, float, float]
 
@@ -235,7 +236,8 @@ class Worker:
         """``result`` as it is sent, or why it can't be."""
         try:
             if type(result) in PLAIN:
-                return VALUE, marshal.dumps(result), NO_FILES
+                with contextlib.suppress(ValueError):  # from 2 GiB on
+                    return VALUE, marshal.dumps(result, MARSHAL), NO_FILES
             parcel = shipping.pack(result)
             return RESULT, parcel.data, [MemoryFile.of(buffer) for buffer in parcel.large]
         except BaseException as error:
