@@ -34,6 +34,17 @@ class Scheduler:
         return asyncio.create_task(work)
 
 
+class Counting(Scheduler):
+    """Counts how often it is asked; a hundred times are too many."""
+
+    looks = 0
+
+    async def ask_width(self) -> int:
+        self.looks += 1
+        assert self.looks < 100
+        return await super().ask_width()
+
+
 async def wait(absence: Absence, name: str, patience: float | None, seconds: float) -> float:
     """Work, for so many seconds, or until there is nobody to do it; returns for how many it was."""
     loop = asyncio.get_running_loop()
@@ -65,14 +76,34 @@ def test_all_who_wait_are_named_in_one_line_and_again_when_all_have_gone_again(
             "the cluster at there:8786 has no workers; waiting for one: f, g, h, and 2 more. Start some (dask worker "
             "there:8786), or give a timeout= to what can't wait"
         )
-        await asyncio.gather(*waiting)
-        await wait(absence, "later", None, 100)
+        for each in waiting:
+            each.cancel()
+        await asyncio.wait(waiting)
+        await wait(absence, "later", 50, 100)
         assert len(said()) == 1
         there.now = 1
-        await wait(absence, "served", None, 100)
+        seen = asyncio.create_task(wait(absence, "seen", None, 100))
+        await asyncio.sleep(50)
         there.now = 0
-        await wait(absence, "later", None, 100)
+        await asyncio.sleep(40)
         assert len(said()) == 2
+        seen.cancel()
+
+    run(main())
+
+
+def test_who_was_served_or_finds_somebody_has_the_next_absence_told(run: Run, said: Callable[[], list[str]]) -> None:
+    async def main() -> None:
+        there = Scheduler()
+        absence = Absence(there)  # type: ignore[arg-type]
+        await wait(absence, "served in the end", None, 50)
+        await wait(absence, "f", 50, 100)
+        assert len(said()) == 2
+        there.width = 2
+        await wait(absence, "served at once", 50, 0)
+        there.width = 0
+        await wait(absence, "f", 50, 100)
+        assert len(said()) == 3
 
     run(main())
 
@@ -120,6 +151,35 @@ def test_of_a_connection_that_breaks_nothing_is_known(
 
     assert run(main()) == pytest.approx(100)
     assert said() == []
+
+
+def test_where_nobody_can_be_asked_any_more_patience_runs_out_and_looks_have_their_time(run: Run) -> None:
+    there = Counting()
+
+    async def main() -> list[float]:
+        absence = Absence(there)  # type: ignore[arg-type]
+        waiting = [asyncio.create_task(wait(absence, "f", patience, 20)) for patience in (None, 10)]
+        await asyncio.sleep(1)
+        there.now = OSError("gone")
+        return await asyncio.gather(*waiting)
+
+    assert run(main()) == pytest.approx([20, 10])
+    assert 10 < there.looks < 50
+
+
+def test_who_was_told_and_takes_its_time_to_end_is_not_looked_after(run: Run) -> None:
+    there = Counting()
+
+    async def main() -> None:
+        with contextlib.suppress(Unattended):
+            async with Absence(there).waits("f", 1):  # type: ignore[arg-type]
+                try:
+                    await asyncio.sleep(100)
+                finally:
+                    await asyncio.sleep(10)
+
+    run(main())
+    assert there.looks < 50
 
 
 def test_nobody_counts_while_nobody_waits(run: Run, said: Callable[[], list[str]]) -> None:

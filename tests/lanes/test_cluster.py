@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import gc
 import importlib
 import logging
 import operator
@@ -15,7 +16,9 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,9 @@ import rota
 from rota.errors import MissingExtra, UsageError
 from rota.lanes.cluster import Cluster, check_address
 from rota.lanes.errors import ClusterError, ClusterLost, RemoteError, RemoteTraceback, ShippingError, WorkerDied
+from rota.lanes.quiet import is_news
 from rota.lanes.shipping import share
+from rota.lanes.stock import Stock
 
 distributed = pytest.importorskip("distributed", reason="the cluster's library is not installed (rota[cluster])")
 cloudpickle = pytest.importorskip("cloudpickle", reason="distributed brings it")
@@ -700,6 +705,57 @@ def test_who_waits_when_the_cluster_is_closed_is_told(address: str) -> None:
     assert asyncio.run(tasks_left(address)) == []
 
 
+def test_who_is_between_two_steps_when_the_cluster_is_closed_is_told_too(address: str) -> None:
+    async def main() -> None:
+        gated = Gated()
+        cluster = Cluster(address)
+        await cluster.connect()
+        packing = asyncio.create_task(cluster.run(len, calls(gated)))
+        await asyncio.to_thread(gated.begun.wait, 20)
+        await cluster.aclose()
+        gated.may.set()
+        with pytest.raises(ClusterLost, match="was closed here while"):
+            await packing
+
+    rota.run(main())
+
+
+def test_a_close_that_is_cancelled_closes(address: str) -> None:
+    async def main() -> None:
+        cluster = Cluster(address)
+        await cluster.connect()
+        begun, ending = asyncio.Event(), asyncio.Event()
+
+        async def slow_to_end() -> None:
+            try:
+                begun.set()
+                await asyncio.sleep(100)
+            finally:
+                ending.set()
+                await asyncio.sleep(100)
+
+        cluster._connection.apart(slow_to_end())
+        await begun.wait()
+        closing = asyncio.create_task(cluster.aclose())
+        await ending.wait()
+        closing.cancel()
+        await asyncio.wait([closing])
+        assert await clients_left(address) == []
+
+    rota.run(main())
+
+
+@pytest.mark.parametrize(
+    ("there", "is_ours"),
+    [("tcp://10.0.0.1:878", True), ("tcp://10.0.0.1:8786", False), ("tcp://110.0.0.1:878", False)],
+)
+def test_of_connections_to_others_dask_may_speak(monkeypatch: pytest.MonkeyPatch, there: str, is_ours: bool) -> None:
+    monkeypatch.setattr("rota.lanes.quiet._ours", {"10.0.0.1:878"})
+    error = distributed.comm.core.CommClosedError(f"in <TCP (closed) local=tcp://10.0.0.2:1 remote={there}>: closed")
+    record = logging.LogRecord("x", logging.ERROR, "", 0, str(error), (), (type(error), error, None))
+    assert is_news(record) is not is_ours
+
+
 # -- what is sent once ----------------------------------------------------------------------------------------------
 
 
@@ -790,15 +846,134 @@ def test_a_chunk_may_hold_more_that_is_shared_than_a_worker_keeps(address: str) 
     assert results(rota.run(main())) == list(range(40))
 
 
-def test_what_is_shared_and_can_not_be_sent_is_named(address: str) -> None:
+def test_what_is_shared_and_can_not_be_sent_is_an_error_of_the_items_that_hold_it(address: str) -> None:
     with socket.socket() as unpicklable:
 
-        async def main() -> None:
+        async def main() -> list[Any]:
             async with connected(address) as cluster:
+                bad = share(unpicklable)
+                alone = await cluster.run(str, calls(bad))
+                assert results(alone) == [ShippingError]
                 with pytest.raises(ShippingError, match=r"^rota\.share: the object <sock.* can't be sent: TypeError"):
-                    await cluster.run(str, calls(share(unpicklable)))
+                    await cluster.run(functools.partial(str, bad), calls(1))
+                return await cluster.run(str, calls(1, [bad], unpicklable, share(2), share([bad]), 3))
 
-        rota.run(main())
+        outcomes = rota.run(main())
+    assert results(outcomes) == ["1", ShippingError, ShippingError, "2", ShippingError, "3"]
+    for place in (1, 4):
+        assert re.match(r"rota\.share: the object <sock.* can't be sent: TypeError", str(outcomes[place][1]))
+
+
+def test_what_is_shared_and_does_not_unpickle_there_is_an_error_of_the_items_that_hold_it(address: str) -> None:
+    async def main() -> list[Any]:
+        async with connected(address) as cluster:
+            bad = share(Breaking())
+            with pytest.raises(ShippingError, match=r"str: the function can't .* there: ValueError: invalid literal"):
+                await cluster.run(functools.partial(str, bad), calls(1))
+            return await cluster.run(str, calls(1, bad, share(2), share([bad])))
+
+    outcomes = rota.run(main())
+    assert results(outcomes) == ["1", ShippingError, "2", ShippingError]
+    assert "str: an argument (" in str(outcomes[1][1])
+    assert "it can't be made again there: ValueError: invalid literal" in str(outcomes[3][1])
+
+
+class Gated:
+    """Is pickled when it may be: says in ``begun`` that somebody tries."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.may = threading.Event()
+
+    def __reduce__(self) -> Any:
+        self.begun.set()
+        self.may.wait(20)
+        return bytes, (1_000_000,)
+
+
+def test_what_is_shared_and_given_up_while_it_is_sent_is_let_go_of(address: str) -> None:
+    async def main() -> None:
+        async with connected(address) as cluster:
+            gated = Gated()
+            sent = cluster._stock._sent
+            chunk = asyncio.create_task(cluster.run(len, calls(share(gated))))
+            await asyncio.to_thread(gated.begun.wait, 20)
+            chunk.cancel()
+            await asyncio.wait([chunk])
+            assert len(sent) == 1
+            del chunk
+            gated.may.set()
+            async with asyncio.timeout(20):
+                while sent:
+                    gc.collect()
+                    await asyncio.sleep(0.01)
+            assert await tasks_left(address) == []
+
+    rota.run(main())
+
+
+def test_what_is_shared_and_can_not_be_sent_is_not_kept_alive(address: str) -> None:
+    async def main() -> None:
+        with socket.socket() as unpicklable:
+            async with connected(address) as cluster:
+                shared = share(unpicklable)
+                assert results(await cluster.run(str, calls(shared))) == [ShippingError]
+                gone = weakref.ref(shared)
+                del shared
+                async with asyncio.timeout(20):
+                    while gone() is not None:
+                        gc.collect()
+                        await asyncio.sleep(0.01)
+
+    rota.run(main())
+
+
+def test_what_is_shared_does_not_hold_a_loop_that_is_closed(address: str) -> None:
+    shared = share([1])
+
+    async def main() -> None:
+        async with connected(address) as cluster:
+            assert results(await cluster.run(len, calls(shared))) == [1]
+            assert finalizers(shared) == 1
+
+    rota.run(main())
+    assert finalizers(shared) == 0
+
+
+def finalizers(thing: object) -> int:
+    return sum(1 for each in list(weakref.finalize._registry) if (found := each.peek()) and found[0] is thing)  # type: ignore[attr-defined]
+
+
+def test_a_large_function_that_arrives_after_its_successor_is_let_go_of(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = Stock.function
+
+    async def main() -> None:
+        waiting, may = asyncio.Event(), asyncio.Event()
+
+        async def late(stock: Stock, digest: str, blob: bytes) -> Any:
+            if not waiting.is_set():
+                waiting.set()
+                await may.wait()
+            return await order(stock, digest, blob)
+
+        monkeypatch.setattr(Stock, "function", late)
+        async with connected(address) as cluster:
+            table = bytearray(100_000)
+            fn = functools.partial(lambda table, place: table[place], table)
+            first = asyncio.create_task(cluster.check(fn))
+            await waiting.wait()
+            table[0] = 1
+            await cluster.check(fn)
+            may.set()
+            await first
+            async with asyncio.timeout(10):
+                while len(await tasks_left(address)) != 1:
+                    pass
+            assert results(await cluster.run(fn, calls(0))) == [1]
+
+    rota.run(main())
 
 
 def test_a_large_function_that_has_changed_takes_the_place_of_what_it_was(address: str) -> None:
@@ -885,6 +1060,33 @@ def test_a_timeout_holds_where_there_are_no_workers(tmp_path: Path, run_real: Ru
 
     with dask(tmp_path, workers=0) as (address, _):
         run_real(main(address))
+
+
+def test_large_data_waits_for_workers_when_the_last_has_just_left(tmp_path: Path, run_real: RunReal) -> None:
+    async def main(address: str) -> None:
+        with dask_worker(tmp_path, address):
+            await until_workers(address, 1)
+            cluster = Cluster(address, patience=1)
+            await cluster.connect()
+            assert cluster.width == 1
+        await until_workers(address, 0)
+        waiting = asyncio.create_task(cluster.run(len, calls(bytes(2_000_000))))
+        async with asyncio.timeout(20):
+            while not any(key.startswith("wake-") for key in await tasks_left_now(address)):
+                assert not waiting.done()
+            with dask_worker(tmp_path, address):
+                assert results(await waiting) == [2_000_000]
+        await cluster.aclose()
+
+    with dask(tmp_path, workers=0) as (address, _):
+        run_real(main(address))
+
+
+async def until_workers(address: str, count: int) -> None:
+    async with distributed.Client(address.removeprefix("dask://"), asynchronous=True, set_as_default=False) as client:
+        async with asyncio.timeout(20):
+            while await client.run_on_scheduler(lambda dask_scheduler: len(dask_scheduler.workers)) != count:
+                await asyncio.sleep(0.01)
 
 
 def test_without_workers_a_check_asks_nobody_and_the_first_chunk_tells(

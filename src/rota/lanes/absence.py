@@ -59,11 +59,14 @@ class Absence:
         waiter = Waiter(name, now, patience, asyncio.timeout(None))
         self._waiters.append(waiter)
         seems_absent = not self._connection.width
+        if not seems_absent:
+            self._said = False
         if not self._looking and (self._timer is None or seems_absent):
             self._look_at(now if seems_absent else now + LOOK_EVERY)
         try:
             async with waiter.clock:
                 yield
+            self._found()  # somebody has done it
         except TimeoutError:
             if waiter.clock.expired():
                 raise Unattended from None
@@ -89,32 +92,35 @@ class Absence:
         self._connection.apart(self._look())
 
     async def _look(self) -> None:
-        loop = asyncio.get_running_loop()
         # If the connection is closed, or breaks, who waits hears of that without us.
         with contextlib.suppress(Exception):
-            is_anybody_there = await self._connection.ask_width() > 0
-            if self._waiters:
-                self._note(is_anybody_there, loop.time())
+            if await self._connection.ask_width():
+                self._found()
+            elif self._since is None and self._waiters:
+                self._since = asyncio.get_running_loop().time()
         self._looking = False
         if self._waiters:
-            self._look_at(self._next_look(loop.time()))
+            # Where nobody can be asked it is as it was: patience goes on to run out.
+            now = asyncio.get_running_loop().time()
+            self._tell(now)
+            self._look_at(self._next_look(now))
 
-    def _note(self, is_anybody_there: bool, now: float) -> None:
-        if is_anybody_there:
-            self._since = None
-            self._said = False
-            return
-        if self._since is None:
-            self._since = now
+    def _found(self) -> None:
+        self._since = None
+        self._said = False
+
+    def _tell(self, now: float) -> None:
+        """Whom it concerns, that nobody is there."""
         for waiter in self._waiters:
-            if now >= self._end_of_patience(waiter) and not waiter.clock.expired():
+            if now >= self._end_of_patience(waiter):
                 waiter.clock.reschedule(now)
-        if not self._said and now >= self._since + SAY_NO_WORKERS:
+        if self._since is not None and not self._said and now >= self._since + SAY_NO_WORKERS:
             self._said = True
             self._say()
 
     def _end_of_patience(self, waiter: Waiter) -> float:
-        if waiter.patience is None or self._since is None:
+        """When to tell it that nobody is there: never if it can wait, or has been told and takes its time to end."""
+        if waiter.patience is None or self._since is None or waiter.clock.when() is not None:
             return math.inf
         return max(self._since, waiter.since) + waiter.patience
 

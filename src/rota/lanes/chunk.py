@@ -96,6 +96,11 @@ def pack_each(calls: list[Call], prefix: str, careful: bool) -> Chunk:
     return Chunk(calls, [blob for blob, _ in packed], [thing for _, shared in packed for thing in shared], careful)
 
 
+def shared_by(calls: list[Call], prefix: str) -> list[list[Any]]:
+    """The shared objects that each call holds."""
+    return [pickled((tuple(args), dict(kwargs)), prefix)[1] for args, kwargs in calls]
+
+
 def unsendable(
     name: str, args: Sequence[Any], kwargs: Mapping[str, Any], error: Exception, prefix: str
 ) -> ShippingError:

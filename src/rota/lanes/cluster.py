@@ -37,6 +37,7 @@ from .chunk import (
     pack_function,
     runner_options,
     runner_source,
+    shared_by,
     size_of,
 )
 from .connection import CONNECT_PATIENCE, Connection, Died, Missing, in_thread, parsed
@@ -134,9 +135,10 @@ class Cluster:
 
         Where there is no worker nobody can be asked: then the first ``run`` raises that.
         """
+        self._connection.running()
         function = await self._packed(fn, anew=True)
         if not self.width:
-            self._connection.running()
+            self._connection.still_running(f"{function.name} was sent")
             return
         checking = self._checked.get(function.digest)
         if checking is None or (checking.done() and (checking.cancelled() or checking.exception())):
@@ -175,17 +177,18 @@ class Cluster:
         ``timeout``, all items have had theirs. Raises ShippingError if the function can't be sent or unpickled,
         ClusterLost if the connection breaks.
         """
+        self._connection.running()
         function = await self._packed(fn)
         calls = list(items)
         chunk, unsent = await in_thread(pack_calls, function.name, calls, self._prefix)
         options = runner_options(function, timeout=timeout, limit=limit)
-        good = [index for index in range(len(calls)) if index not in unsent]
-        outcomes: list[Outcome] = [(False, error, 0.0, 0.0) for error in map(unsent.get, range(len(calls)))]
-        if not good:
-            return outcomes
+        results: list[Any] = []
         try:
-            async with self._absence.waits(function.name, timeout):
-                results = await self._outcomes(function, chunk, options)
+            if chunk.calls:
+                async with self._absence.waits(function.name, timeout):
+                    chunk, unsent = await self._sendable(function, chunk, calls, unsent)
+                    if chunk.calls:
+                        results = await self._outcomes(function, chunk, options)
         except Unattended:
             opened: list[Outcome] = [(False, self._late(function, call, timeout), 0.0, 0.0) for call in chunk.calls]
         else:
@@ -193,9 +196,8 @@ class Cluster:
                 opened = open_outcomes(function.name, chunk.calls, results)
             else:
                 opened = await in_thread(open_outcomes, function.name, chunk.calls, results)
-        for index, outcome in zip(good, opened, strict=True):
-            outcomes[index] = outcome
-        return outcomes
+        ran = iter(opened)
+        return [(False, unsent[index], 0.0, 0.0) if index in unsent else next(ran) for index in range(len(calls))]
 
     def _late(self, function: Function, call: Call, timeout: float | None) -> TimeoutError:
         return TimeoutError(f"{function.name}({arguments(*call)}) took longer than {timeout:g} s{self.why_late()}")
@@ -203,6 +205,30 @@ class Cluster:
     def why_late(self) -> str:
         """What to add when something has taken too long: that nobody is there to work, or nothing."""
         return "" if self.width or self.lost else f" (the cluster at {self.address} has no workers)"
+
+    async def _sendable(
+        self, function: Function, chunk: Chunk, calls: list[Call], unsent: dict[int, ShippingError]
+    ) -> tuple[Chunk, dict[int, ShippingError]]:
+        """Send the shared objects of a chunk of ``calls``. Returns the chunk of those whose objects could be sent, and
+        the errors of the others, by their places, besides those of ``unsent``.
+        """
+        errors: dict[str, ShippingError] = {}
+        for thing in chunk.shared:
+            try:
+                await self._stock.shared([thing])
+            except ShippingError as error:
+                errors[thing.__rota_shared__] = error
+        if not errors:
+            return chunk, unsent
+        left = [index for index in range(len(calls)) if index not in unsent]
+        unsent = dict(unsent)
+        for index, things in zip(left, await in_thread(shared_by, chunk.calls, self._prefix), strict=True):
+            for thing in things:
+                if thing.__rota_shared__ in errors:
+                    unsent[index] = errors[thing.__rota_shared__]
+        good = [calls[index] for index in left if index not in unsent]
+        chunk, _ = await in_thread(pack_calls, function.name, good, self._prefix)
+        return chunk, unsent
 
     async def _outcomes(self, function: Function, chunk: Chunk, options: dict[str, Any]) -> list[Any]:
         """The runner's outcomes, each of an item: by halves if workers die even of a careful chunk."""
@@ -257,10 +283,11 @@ class Cluster:
         return answer
 
     async def _task(self, function: Function, chunk: Chunk, options: dict[str, Any]) -> Any:
-        self._connection.running()
         shared = await self._stock.shared([*function.shared, *chunk.shared])
         if len(function.blob) > INLINE:
             mine = await self._stock.function(function.digest, function.blob)
+            if all(known.digest != function.digest for _, known in self._functions.values()):
+                self._stock.let_go(function.digest)  # another has taken its place meanwhile
         else:
             mine = [function.digest, None, function.blob]
         parcels: list[Any] = list(chunk.parcels)
@@ -276,7 +303,7 @@ class Cluster:
             "shared": shared,
             "options": options,
         }
-        client = self._connection.running()
+        client = self._connection.still_running(f"{function.name} ran")
         future = client.submit(eval, TASK, given, key=f"{function.name}-{uuid.uuid4().hex}", pure=False)
         # Let go of it: only the task needs it now.
         del given, parcels, shared, mine

@@ -146,12 +146,12 @@ class Connection:
     async def aclose(self) -> None:
         """Close it. Who waits for something gets ClusterLost."""
         self._is_open = False
-        for helper in self._helpers:
-            helper.cancel()
-        await asyncio.gather(*self._helpers, return_exceptions=True)
-        # Lanes that end with their loop close it when the loop has done so with its generators, and it begins one.
-        warnings.filterwarnings("ignore", ".*_wait_for_handle_report_task.* was scheduled after", ResourceWarning)
         try:
+            for helper in self._helpers:
+                helper.cancel()
+            await asyncio.gather(*self._helpers, return_exceptions=True)
+            # Lanes that end with their loop close it when the loop has done so with its generators, and it begins one.
+            warnings.filterwarnings("ignore", ".*_wait_for_handle_report_task.* was scheduled after", ResourceWarning)
             if self._client is not None:
                 with contextlib.suppress(OSError):
                     await self._client.close()
@@ -183,10 +183,12 @@ class Connection:
         """How many threads the workers have in all, as of two seconds ago at most."""
         return 0 if not self._is_open or self.lost else threads_in(self._client.scheduler_info())
 
-    async def ask_width(self) -> int:
-        """The same, as of now if there seem to be none. Raises as ``running`` does, and OSError if it breaks now."""
+    async def ask_width(self, *, anew: bool = False) -> int:
+        """The same, as of now if there seem to be none, or if ``anew``. Raises as ``running`` does, and OSError if it
+        breaks now.
+        """
         client = self.running()
-        return self.width or threads_in(await client.scheduler.identity())
+        return (0 if anew else self.width) or threads_in(await client.scheduler.identity())
 
     @property
     def lost(self) -> bool:
@@ -208,6 +210,12 @@ class Connection:
         if self.lost:
             raise ClusterLost(f"there is no connection to the scheduler at {self.address} any more")
         return self._client
+
+    def still_running(self, what: str) -> Any:
+        """The same in the midst of ``what``: ClusterLost if it was closed meanwhile."""
+        if not self._is_open:
+            raise self._broke(what)
+        return self.running()
 
     # -- waiting on it ------------------------------------------------------------------------------------------------
 

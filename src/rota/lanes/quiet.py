@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 
 #: Who speaks of connections that are closed already, or of what was under way on them.
 AFTERWARDS = ("distributed.batched", "distributed.utils", "tornado.application")
@@ -40,5 +41,5 @@ def is_news(record: logging.LogRecord) -> bool:
     kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
     text = record.getMessage()
     if kind == "CommClosedError":
-        return not any(address in text for address in _ours)
+        return not any(re.search(rf"(?<![\w.-]){re.escape(address)}(?!\d)", text) for address in _ours)
     return bool(text) or kind != "GeneratorExit"

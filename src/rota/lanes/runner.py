@@ -81,6 +81,12 @@ _keeping = threading.Lock()
 _loading = threading.local()
 
 
+class Unread(NamedTuple):
+    """In place of a shared object that does not unpickle here: whoever asks for it gets the error."""
+
+    error: BaseException
+
+
 class Abandoned(SystemExit):
     """Raised inside an item whose time is up; of all exceptions, a thread says nothing when it ends with this kind."""
 
@@ -127,9 +133,12 @@ def load(function: Any, parcels: list[bytes], shared: list[Any], count: int, onl
     outcomes: dict[int, Outcome] = {}
     alone = len(parcels) == count
     try:
-        try:
-            for name, data, blob in shared:
+        for name, data, blob in shared:
+            try:
                 setattr(_loading, name, keep(name, data, functools.partial(unframed, blob)))
+            except BaseException as error:
+                setattr(_loading, name, Unread(error))
+        try:
             name, data, blob = function
             fn = keep(name, data, lambda: pickle.loads(blob))
         except BaseException as error:
@@ -173,7 +182,10 @@ def forget(worker: Any) -> None:
 
 def __getattr__(name: str) -> Any:
     """A shared object, which the pickles that are being read ask this module for by its name."""
-    return getattr(_loading, name)
+    thing = getattr(_loading, name)
+    if isinstance(thing, Unread):
+        raise thing.error
+    return thing
 
 
 def unframed(blob: bytes) -> Any:
