@@ -317,8 +317,7 @@ class Pools:
             if profile is not None and wants_meter(profile) and ran.wall:
                 profile.add(measure_of(ran), None, PROCESSES)
                 profile.shipped(max(0.0, self.loop.time() - began - ran.wall))
-            ((ok, value),) = ran.outcomes
-            del ran
+            ok, value = ran.outcomes.pop()  # a future has that list, and plain tasks' frames have the future
         if ok:
             return value
         try:
