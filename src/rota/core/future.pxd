@@ -64,6 +64,8 @@ cdef class Future(Runnable):
 
     cdef _report_unretrieved(self)
 
+    cdef _report(self, dict trouble)
+
 
 cdef class FutureIterator:
     cdef Future _future

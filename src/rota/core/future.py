@@ -347,7 +347,14 @@ class Future(Runnable):
         }
         if self._source_traceback:
             trouble["source_traceback"] = self._source_traceback
-        self._loop.call_exception_handler(trouble)
+        self._report(trouble)
+
+    def _report(self, trouble: dict[str, Any]) -> None:
+        """For a finalizer: what the loop makes of it is raised nowhere."""
+        try:
+            self._loop.call_exception_handler(trouble)
+        except BaseException as error:
+            native.unraisable(self, error)
 
 
 class FutureIterator:

@@ -304,6 +304,11 @@ cdef extern from *:
         }
     }
 
+    static CYTHON_UNUSED void rota_unraisable(PyObject *owner, PyObject *error) {
+        PyErr_SetObject((PyObject *)Py_TYPE(error), error);
+        PyErr_WriteUnraisable(owner);
+    }
+
     static CYTHON_UNUSED long rota_set_timer_slack(long nanoseconds) {
     #ifdef __linux__
         long before = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
@@ -341,6 +346,7 @@ cdef extern from *:
     double later "rota_later"(double now, object delay) except? -1.0
     double monotonic "rota_monotonic"()
     long set_timer_slack "rota_set_timer_slack"(long nanoseconds)
+    void unraisable "rota_unraisable"(object owner, object error)
     int check_signals "PyErr_CheckSignals"() except -1
     int enter_call "Py_EnterRecursiveCall"(const char *where) except 1
     void leave_call "Py_LeaveRecursiveCall"()

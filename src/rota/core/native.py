@@ -48,6 +48,7 @@ __all__ = [
     "stop_iteration",
     "take",
     "throw",
+    "unraisable",
     "untouched",
 ]
 
@@ -214,6 +215,14 @@ def is_here(thread_id: int | None) -> bool:
 def later(now: float, delay: Any) -> float:
     """``now + delay``, of any number that can be added to a float. Raises TypeError for another."""
     return now + delay  # type: ignore[no-any-return]
+
+
+def unraisable(owner: object, error: BaseException) -> None:
+    """Report ``error``, that of the finalizer of ``owner``, which can raise it nowhere: to :func:`sys.unraisablehook`,
+    as Python does by itself. Compiled finalizers print it first, without the hook, and at the very end of the
+    interpreter print that there is none.
+    """
+    raise error
 
 
 def check_signals() -> None:

@@ -324,7 +324,7 @@ class Task(Future):
             trouble = {"task": self, "message": "Task was destroyed but it is pending!"}
             if self._source_traceback:
                 trouble["source_traceback"] = self._source_traceback
-            self._loop.call_exception_handler(trouble)
+            self._report(trouble)
         if self._unretrieved:
             self._report_unretrieved()
 

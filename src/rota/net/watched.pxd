@@ -1,3 +1,4 @@
+from ..core cimport native
 from .endpoint cimport Endpoint, Flusher
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from ..core import native
 from .endpoint import Endpoint, Flusher
 
 if TYPE_CHECKING:
@@ -62,12 +63,15 @@ class Watched(Endpoint):
         # before, connection_lost is on its way; if it does so after this, nothing is left to do.
         if self._file is not None and (not self._lost or self._loop.is_closed()):
             try:
-                if not self._loop._inherited:
-                    warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
-            finally:
-                self._closing = True
-                self._lost = 1
-                self._release()
+                try:
+                    if not self._loop._inherited:
+                        warnings.warn(f"unclosed transport {self!r}", ResourceWarning, source=self, stacklevel=2)
+                finally:
+                    self._closing = True
+                    self._lost = 1
+                    self._release()
+            except BaseException as error:
+                native.unraisable(self, error)
 
     def __repr__(self) -> str:
         words = [type(self).__name__]
