@@ -378,8 +378,9 @@ def test_of_calls_that_wait_at_the_end_nothing_is_said_either(address: str, time
     program = """
         import asyncio, time, rota
         async def main():
-            busy = [asyncio.ensure_future(rota.call(time.sleep, 1, on=%r)) for _ in range(2)]
-            await asyncio.sleep(0.2)
+            assert await rota.call(abs, -1, on=%r) == 1  # the connection stands
+            busy = [asyncio.ensure_future(rota.call(time.sleep, 1.5, on=%r)) for _ in range(2)]
+            await asyncio.sleep(0.3)
             try:
                 async with asyncio.timeout(0.2):
                     print(await rota.call(lambda: 1, on=%r, timeout=%r))
@@ -387,7 +388,7 @@ def test_of_calls_that_wait_at_the_end_nothing_is_said_either(address: str, time
                 print("late")
         rota.run(main())
     """
-    assert said_by(program % (address, address, timeout)) == (0, "late\n", "")
+    assert said_by(program % (address, address, address, timeout)) == (0, "late\n", "")
 
 
 @pytest.mark.parametrize("run", ["rota.run", "asyncio.run"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
+import datetime
 import importlib
 import importlib.util
 import itertools
@@ -29,6 +30,9 @@ CONNECT_PATIENCE = 10.0
 
 #: When it did not, this many seconds more may go to find out why.
 ASK_AGAIN = 1.0
+
+#: And so many, when it is closed, until the last message is written, or can't be.
+LAST_WORDS = 1.0
 
 #: Versions that must agree in their first two numbers on both sides: pickles of code do not cross others.
 MUST_AGREE = ("python", "cloudpickle", "distributed")
@@ -155,6 +159,7 @@ class Connection:
             if self._client is not None:
                 with contextlib.suppress(OSError):
                     await self._client.close()
+                await ended(self._client)
         finally:
             self.abort()
 
@@ -344,6 +349,16 @@ def drop(client: Any) -> None:
     stream = getattr(client, "scheduler_comm", None)
     if stream is not None:
         cut([stream.comm])
+
+
+async def ended(client: Any) -> None:
+    """Let what a client sent with end on its loop: a client that finds its connection closed by the scheduler first
+    leaves it waiting, for messages or for a deadline.
+    """
+    stream = getattr(client, "scheduler_comm", None)
+    if stream is not None:
+        with contextlib.suppress(Exception):  # whatever it still wanted to send
+            await stream.close(datetime.timedelta(seconds=LAST_WORDS))  # a number is a point in time
 
 
 def cut(comms: Iterable[Any]) -> None:
