@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rota.lanes.choose import Decision, Figures, choose, gain, time_of
+from rota.lanes.choose import Decision, Figures, choose, gain
 
 MS = 1e-3
 
@@ -131,7 +131,7 @@ def test_as_many_compute_at_once_as_there_are_cores() -> None:
         ),
         ({"cpu": 21.0}, {"gil": False}, "computes 21 ms a call, and this Python has no GIL"),
         ({"cpu": 2.5, "rate": 40.0}, {}, "computes 2.5 ms a call and holds the GIL, 10% of a core"),
-        ({"cpu": 0.003}, {}, "takes 3.0 µs a call, too little to be sent away alone"),
+        ({"cpu": 0.003}, {}, "takes 3 µs a call, too little to be sent away alone"),
     ],
 )
 def test_a_reason_is_a_line_with_the_figures(given: dict[str, Any], rules: dict[str, Any], reason: str) -> None:
@@ -154,21 +154,6 @@ def test_a_decision_does_not_change() -> None:
 )
 def test_what_a_move_gains(before: str, after: str, given: dict[str, Any], times: float) -> None:
     assert gain(figures(**given), before, after, cores=2) == pytest.approx(times)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.0, "0.0 µs"),
-        (2.5e-6, "2.5 µs"),
-        (4.81e-4, "481 µs"),
-        (9.996e-4, "1.0 ms"),
-        (0.0514, "51 ms"),
-        (1.26, "1.3 s"),
-    ],
-)
-def test_times_read_well(seconds: float, text: str) -> None:
-    assert time_of(seconds) == text
 
 
 def test_only_what_computes_crowds() -> None:

@@ -117,7 +117,7 @@ def test_of_a_burst_only_the_first_are_measured(profiles: Profiles) -> None:
     assert FIRST <= asked <= FIRST + 200 // EVERY
     for _ in range(FIRST):
         profile.add(measure(0.1, 1000), UNSEEN, "threads")
-    assert profile.decision.reason == "waits 100% of its 1.0 s"
+    assert profile.decision.reason == "waits 100% of its 1.00 s"
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_a_large_result_costs_more_than_it_saves(profiles: Profiles) -> None:
     for _ in range(FIRST):
         profile.add(measure(20), HOLDER, "threads")
     profile.conclude(examine(work, (1,), {}, bytes(10_000_000)))
-    assert profile.decision.reason.endswith("but stays: to ship a call takes 40 ms")
+    assert profile.decision.reason.endswith("but stays: to ship a call takes 40.3 ms")
 
 
 def test_who_was_refused_goes_back_at_once(profiles: Profiles) -> None:

@@ -17,6 +17,8 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .wording import seconds
+
 THREADS, PROCESSES = "threads", "processes"
 
 #: Who waits outside for so much of its own time (without the waits for a core and for the GIL) belongs in threads.
@@ -49,8 +51,6 @@ FEWEST = 8
 
 #: Room for what comes in bursts.
 ROOM = 1.5
-
-UNITS = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6))
 
 
 class Figures(NamedTuple):
@@ -110,13 +110,13 @@ def choose(
     them, and ``foremost`` whether this one takes the largest part.
     """
     if figures.cpu < TINY and figures.blocked < TINY:
-        took = time_of(figures.cpu + figures.blocked)
+        took = seconds(figures.cpu + figures.blocked)
         return Decision(THREADS, cores, True, f"takes {took} a call, too little to be sent away alone")
     if figures.waits >= WAITS:
         own = figures.cpu + figures.blocked
         width = waiting_width(figures, most, gil)
-        return Decision(THREADS, width, False, f"waits {figures.waits:.0%} of its {time_of(own)}")
-    computes = f"computes {time_of(figures.cpu)} a call"
+        return Decision(THREADS, width, False, f"waits {figures.waits:.0%} of its {seconds(own)}")
+    computes = f"computes {seconds(figures.cpu)} a call"
     if not gil:
         return Decision(THREADS, cores, False, f"{computes}, and this Python has no GIL", True)
     if not figures.holds:
@@ -135,7 +135,7 @@ def choose(
     if not processes_allowed:
         return staying(f"{computes}, but stays: there are no processes")
     if figures.ship >= figures.cpu * SHIPS:
-        return staying(f"{computes}, but stays: to ship a call takes {time_of(figures.ship)}")
+        return staying(f"{computes}, but stays: to ship a call takes {seconds(figures.ship)}")
     if unsafe is not None:
         return staying(f"{computes}, but stays: {unsafe}")
     return Decision(PROCESSES, cores, False, computes)
@@ -177,10 +177,3 @@ def gain(figures: Figures, before: str, after: str, cores: int, gil: bool = True
         PROCESSES: max((figures.cpu + figures.blocked) / cores, figures.ship),
     }
     return cost[before] / cost[after] if cost[after] > 0 else math.inf
-
-
-def time_of(seconds: float) -> str:
-    """``21 ms``, with two digits that count."""
-    unit, size = next((each for each in UNITS if seconds >= each[1] * 0.9995), UNITS[-1])
-    value = seconds / size
-    return f"{value:.0f} {unit}" if value >= 9.95 else f"{value:.1f} {unit}"

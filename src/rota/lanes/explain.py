@@ -9,6 +9,7 @@ from typing import Any
 from .function import is_async, name_of
 from .profile import Profile, Profiles
 from .word import Word, word_of
+from .wording import seconds
 
 #: The reason where the lane was never rota's to choose.
 SENT = "the program has said each time where it runs; on auto the first calls run in a thread, and are measured"
@@ -188,10 +189,3 @@ def size_of(magnitude: int) -> str:
     if not magnitude:
         return ""
     return f"arguments of {8**magnitude // 2:,} to {8 ** (magnitude + 1) // 2 - 1:,}"
-
-
-def seconds(value: float) -> str:
-    """Seconds in the unit that suits them."""
-    if value >= 0.9995:
-        return f"{value:.2f} s"
-    return f"{value * 1e3:.3g} ms" if value >= 0.9995e-3 else f"{value * 1e6:.3g} µs"

@@ -311,7 +311,7 @@ class Pools:
         began = self.loop.time()
         try:
             ran = await self.processes().run(fn, [(args, kwargs)], CALLS, timeout)
-        except UNSENT as error:
+        except NEVER_RAN as error:
             ok, value = False, error
         else:
             if profile is not None and wants_meter(profile) and ran.wall:
@@ -331,7 +331,7 @@ class Pools:
         """Whether a call that rota has sent to a process, and that has ended with ``error``, did not run there and is
         to run in a thread. Later ones do, too, if anything of it can't travel.
         """
-        unsent = is_unsent(error)
+        unsent = never_ran(error)
         if isinstance(error, NoWorkers) and unsent and self.profiles.processes_allowed:
             self.profiles.processes_allowed = False
             logger.warning("functions that compute stay in threads: %s", error)
@@ -401,7 +401,7 @@ class Pools:
         chosen = chosen and profile is not None
         try:
             ran = await self.processes().run(entry or fn, items, ITEMS, timeout)
-        except UNSENT as error:
+        except NEVER_RAN as error:
             if not chosen:
                 raise
             assert profile is not None
@@ -566,12 +566,12 @@ def finish(done: asyncio.Future[None]) -> None:
 
 
 #: What ``Processes.run`` raises when nothing has run.
-UNSENT = (ShippingError, MissingExtra, NoWorkers)
+NEVER_RAN = (ShippingError, MissingExtra, NoWorkers)
 
 
-def is_unsent(error: object) -> bool:
+def never_ran(error: object) -> bool:
     """Whether a call could not be sent, so that nothing of it has run. What a worker sends back has a traceback."""
-    if not isinstance(error, UNSENT) or isinstance(error.__cause__, RemoteTraceback):
+    if not isinstance(error, NEVER_RAN) or isinstance(error.__cause__, RemoteTraceback):
         return False
     return not (isinstance(error, ShippingError) and error.ran)
 

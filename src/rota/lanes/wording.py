@@ -1,4 +1,4 @@
-"""Wording: objects and exceptions as they stand in messages, each in one line, whatever their own code does."""
+"""Wording: objects, exceptions and times as they stand in messages, each in one line, whatever their own code does."""
 
 from __future__ import annotations
 
@@ -26,6 +26,13 @@ def short(value: object) -> str:
 def arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
     """``1, b=2``: what a call was made with."""
     return ", ".join([*map(short, args), *(f"{name}={short(value)}" for name, value in kwargs.items())])
+
+
+def seconds(value: float) -> str:
+    """``21.3 ms``: three digits at most, and the unit that suits them."""
+    if value >= 0.9995:
+        return f"{value:.2f} s"
+    return f"{value * 1e3:.3g} ms" if value >= 0.9995e-3 else f"{value * 1e6:.3g} µs"
 
 
 def kind_of(thing: object) -> str:
