@@ -272,7 +272,7 @@ def test_a_decision_counts_while_calls_run_elsewhere(run_real, monkeypatch, limi
 
 
 @pytest.mark.parametrize("retries", [0, 1])
-def test_a_thread_that_runs_on_after_its_time_keeps_its_place(run_real, retries):
+def test_a_thread_that_runs_on_after_its_time_keeps_its_place(run_real, retries, caplog):
     async def main():
         gate = Gate()
         async with rota.Lanes() as lanes:
@@ -288,6 +288,11 @@ def test_a_thread_that_runs_on_after_its_time_keeps_its_place(run_real, retries)
                     await asyncio.sleep(0.001)
                 assert gate.begun == gate.most == 2
                 assert not following.done()
+                (said,) = [record.message for record in caplog.records if "run on in their threads" in record.message]
+                assert said == (
+                    "calls wait: all 2 that may run at once were given up, but run on in their threads; "
+                    "the last is of tests.lanes.test_map.Gate.__call__"
+                )
                 gate.open()
                 left = [await following, *[result async for result in results]]
                 assert len(left) == (6 if retries else 4)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from types import TracebackType
+
+logger = logging.getLogger("rota")
 
 
 class Limiter:
@@ -15,12 +18,15 @@ class Limiter:
     else is in.
     """
 
-    __slots__ = ("__weakref__", "_most", "_waiting", "running")
+    __slots__ = ("__weakref__", "_abandoned", "_last", "_most", "_told", "_waiting", "running")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
         self.running = 0
+        self._abandoned = 0  # of those that run, how many nobody waits for any more
+        self._last = ""  # what the last of these is called
+        self._told = False  # of these, as they fill it
 
     @property
     def most(self) -> int:
@@ -47,6 +53,7 @@ class Limiter:
         """Come in, after those who came before."""
         if self.take(places):
             return
+        self.tell_if_stuck()
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((turn, places))
         try:
@@ -64,6 +71,29 @@ class Limiter:
         """Leave."""
         self.running -= places
         self._let_in()
+
+    def abandon(self, places: int, name: str) -> None:
+        """Nobody waits any more for a call of ``name`` that runs there, but it goes on."""
+        self._abandoned += places
+        self._last = name
+        if any(not turn.done() for turn, _ in self._waiting):
+            self.tell_if_stuck()
+
+    def leave(self, places: int) -> None:
+        """What nobody waited for has ended."""
+        self._abandoned -= places
+        self._told = False
+        self.release(places)
+
+    def tell_if_stuck(self) -> None:
+        """Warn, once, of those that somebody has to wait for though nobody else does."""
+        if self._abandoned >= self._most and not self._told:
+            self._told = True
+            logger.warning(
+                "calls wait: all %d that may run at once were given up, but run on in their threads; the last is of %s",
+                self._abandoned,
+                self._last,
+            )
 
     def _has_room(self, places: int) -> bool:
         return self.running + places <= self._most or not self.running
@@ -89,10 +119,11 @@ class Permit:
     done with it.
     """
 
-    __slots__ = ("_taken", "kept")
+    __slots__ = ("_abandoned", "_taken", "kept")
 
     def __init__(self) -> None:
         self._taken: list[tuple[Limiter, int]] = []
+        self._abandoned = False
         self.kept = False
 
     async def take(self, limiter: Limiter, places: int = 1) -> None:
@@ -104,4 +135,13 @@ class Permit:
         """In the loop's thread."""
         while self._taken:
             limiter, places = self._taken.pop()
-            limiter.release(places)
+            if self._abandoned:
+                limiter.leave(places)
+            else:
+                limiter.release(places)
+
+    def abandon(self, name: str) -> None:
+        """Nobody waits any more for the call of ``name``, but its thread goes on."""
+        self._abandoned = True
+        for limiter, places in self._taken:
+            limiter.abandon(places, name)

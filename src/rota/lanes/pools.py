@@ -294,7 +294,7 @@ class Pools:
         self.threads.start(call)
         if permit is not None:
             permit.kept = True
-            call.future.add_done_callback(functools.partial(give_back_unused, call))
+            call.future.add_done_callback(functools.partial(note_given_up, call))
         return call.future  # type: ignore[no-any-return]
 
     async def _in_process(
@@ -581,10 +581,14 @@ def opened(fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> tuple[Callable
     return shipping.opened_function(fn), *shipping.opened(args, kwargs)
 
 
-def give_back_unused(call: Call, future: asyncio.Future[Any]) -> None:
-    """The permit of a call that never began, and never will."""
-    if future.cancelled() and not call.began and call.permit is not None:
+def note_given_up(call: Call, future: asyncio.Future[Any]) -> None:
+    """Give back the permit of a call that never began, and never will; one that has begun runs on with it."""
+    if not future.cancelled() or call.permit is None:
+        return
+    if not call.began:
         call.permit.release()
+    else:
+        call.permit.abandon(name_of(call.fn))
 
 
 def note_batch(profile: Profile | None, batch: Batch, future: asyncio.Future[Any]) -> None:
