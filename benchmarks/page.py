@@ -111,13 +111,15 @@ def choices(folder: Path) -> str:
     for path in sorted(folder.glob(f"*/{CHOOSING}.json"), key=lambda path: path.parent.name, reverse=True):
         found = json.loads(path.read_text())
         counts, cost = found["counts"], found["cost"]
+        rounds = len(next(iter(next(iter(found["cases"].values())).values())))
         conditions = list(next(iter(found["cases"].values())))
         lines = [f"| | {' | '.join(conditions)} |", f"|---|{'---|' * len(conditions)}"]
         for name, row in found["cases"].items():
-            words = [", ".join(map(lane, row[condition])) for condition in conditions]
+            words = [lanes(row[condition]) for condition in conditions]
             lines.append(f"| {name} | {' | '.join(words)} |")
         pages.append(
-            f"{found['version']} on CPython {found['python']}, {found['date']}: {counts['right']} of {counts['cases']} "
+            f"{found['version']} on CPython {found['python']}, {found['date']}, each case {rounds} "
+            f"{'times' if rounds > 1 else 'time'}: {counts['right']} of {counts['cases']} "
             f"right, {counts['right without the GIL']} of {counts['without the GIL']} without others at the GIL. "
             f"Choosing costs a measured call {cost['metered']:.1f} µs, any other {cost['unmetered']:.2f} µs.\n\n"
             + "\n".join(lines)
@@ -126,8 +128,11 @@ def choices(folder: Path) -> str:
     return "\n".join(pages) or f"Not measured yet: `python benchmarks/all.py {CHOOSING}`.\n"
 
 
-def lane(case: dict[str, Any]) -> str:
-    return f"{case['lane']}{'' if case['right'] else ' **wrong**'}"
+def lanes(rounds: list[dict[str, Any]]) -> str:
+    """Where a case went in its rounds, and in how many of them that was wrong."""
+    wrong = sum(not each["right"] for each in rounds)
+    said = f" **{wrong} of {len(rounds)} wrong**" if wrong else ""
+    return " or ".join(sorted({each["lane"] for each in rounds})) + said
 
 
 def overview(found: Runs) -> str:
