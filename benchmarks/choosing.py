@@ -1,6 +1,6 @@
 """Choosing: whether rota finds the lane where a function belongs, on an idle machine and on busy ones.
 
-    python benchmarks/choosing.py [--rounds 1] [--only KIND] [--beside CONDITION] [--save FILE]
+    python benchmarks/choosing.py [--rounds 3] [--only KIND] [--beside CONDITION] [--save FILE]
 
 Each function of ``kinds.py`` is called a few times with ``rota.call``, which is told nothing of it; then
 ``rota.explain`` says the lane. Each case has a process of its own: alone, beside four processes that compute and have
@@ -179,7 +179,7 @@ def report(rows: dict[str, dict[str, list[dict[str, Any]]]]) -> dict[str, int]:
 def main() -> int:
     assert __doc__
     form = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    form.add_argument("--rounds", type=int, default=1, help="how often each case is tried")
+    form.add_argument("--rounds", type=int, default=3, help="how often each case is tried")
     form.add_argument("--only", action="append", choices=list(KINDS), help="this function (may be repeated)")
     form.add_argument("--beside", action="append", choices=CONDITIONS, help="this condition (may be repeated)")
     form.add_argument("--save", type=Path, metavar="FILE", help="write the cases, counts and costs to FILE, as JSON")

@@ -111,8 +111,8 @@ def choices(folder: Path) -> str:
     for path in sorted(folder.glob(f"*/{CHOOSING}.json"), key=lambda path: path.parent.name, reverse=True):
         found = json.loads(path.read_text())
         counts, cost = found["counts"], found["cost"]
-        rounds = len(next(iter(next(iter(found["cases"].values())).values())))
-        conditions = list(next(iter(found["cases"].values())))
+        first = next(iter(found["cases"].values()))
+        conditions, rounds = list(first), len(next(iter(first.values())))
         lines = [f"| | {' | '.join(conditions)} |", f"|---|{'---|' * len(conditions)}"]
         for name, row in found["cases"].items():
             words = [lanes(row[condition]) for condition in conditions]

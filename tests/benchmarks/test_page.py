@@ -117,3 +117,22 @@ def test_the_readme_has_the_ratios_of_the_newest_python(tmp_path: Path, written:
     assert "| | quick |" in text
     assert "| a task's step | 3.00x |" in text
     assert "| `call_soon` | - |" in text
+
+
+def test_a_wrong_choice_is_shown_where_it_was_made(tmp_path: Path, written: Any) -> None:
+    right, wrong = {"lane": "threads", "right": True}, {"lane": "processes", "right": False}
+    counts = {"cases": 6, "right": 5, "without the GIL": 3, "right without the GIL": 3}
+    found = {
+        "version": "rota 1",
+        "python": "3.13.0",
+        "date": "2026-01-01",
+        "counts": counts,
+        "cost": {"metered": 6.61, "unmetered": 0.321},
+        "cases": {"sleep": {"alone": [right, right, right], "inside": [right, wrong, right]}},
+    }
+    saved = tmp_path / "results" / "3.13" / "choosing.json"
+    saved.parent.mkdir(parents=True)
+    saved.write_text(json.dumps(found))
+    text = written("machine", "behind", "choosing")
+    assert "each case 3 times: 5 of 6 right, 3 of 3 without others at the GIL" in text
+    assert "| sleep | threads | processes or threads **1 of 3 wrong** |" in text

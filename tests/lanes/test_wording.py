@@ -16,6 +16,7 @@ from rota.lanes.wording import arguments, describe, seconds, short
         (9.996e-4, "1 ms"),
         (0.0514, "51.4 ms"),
         (0.99949, "999 ms"),
+        (0.9994999999999999, "1.00 s"),
         (0.9996, "1.00 s"),
         (1.26, "1.26 s"),
         (4321.0, "4321.00 s"),

@@ -219,8 +219,8 @@ def later(now: float, delay: Any) -> float:
 
 def unraisable(owner: object, error: BaseException) -> None:
     """Report ``error``, that of the finalizer of ``owner``, which can raise it nowhere: to :func:`sys.unraisablehook`,
-    as Python does by itself. Compiled finalizers print it first, without the hook, and at the very end of the
-    interpreter print that there is none.
+    as Python does by itself. Compiled finalizers would print it first, and at the very end of the interpreter complain
+    that there is nothing left to print it with.
     """
     raise error
 

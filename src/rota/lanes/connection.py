@@ -159,7 +159,7 @@ class Connection:
             if self._client is not None:
                 with contextlib.suppress(OSError):
                     await self._client.close()
-                await ended(self._client)
+                await end_sender(self._client)
         finally:
             self.abort()
 
@@ -351,9 +351,9 @@ def drop(client: Any) -> None:
         cut([stream.comm])
 
 
-async def ended(client: Any) -> None:
-    """Let what a client sent with end on its loop: a client that finds its connection closed by the scheduler first
-    leaves it waiting, for messages or for a deadline.
+async def end_sender(client: Any) -> None:
+    """Let what writes a client's messages end while the loop runs: a client whose connection the scheduler was the
+    first to close leaves it waiting, for messages or for the time to send them.
     """
     stream = getattr(client, "scheduler_comm", None)
     if stream is not None:

@@ -10,6 +10,9 @@ from types import TracebackType
 
 logger = logging.getLogger("rota")
 
+#: Calls that nobody waits for any more may hold up others for so many seconds before that is said.
+JAMMED = 1.0
+
 
 class Limiter:
     """``async with limiter:`` around what is limited. ``most`` may be set at any time.
@@ -18,15 +21,17 @@ class Limiter:
     else is in.
     """
 
-    __slots__ = ("__weakref__", "_abandoned", "_last", "_most", "_told", "_waiting", "running")
+    __slots__ = ("__weakref__", "_abandoned", "_last", "_look", "_most", "_moved", "_told", "_waiting", "running")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._waiting: deque[tuple[asyncio.Future[None], int]] = deque()
         self.running = 0
-        self._abandoned = 0  # of those that run, how many nobody waits for any more
+        self._abandoned = 0  # places of calls that run, but that nobody waits for any more
         self._last = ""  # what the last of these is called
-        self._told = False  # of these, as they fill it
+        self._look: asyncio.TimerHandle | None = None  # as long as there are any
+        self._moved = False  # since the last look, somebody has left
+        self._told = False  # of this jam
 
     @property
     def most(self) -> int:
@@ -53,7 +58,6 @@ class Limiter:
         """Come in, after those who came before."""
         if self.take(places):
             return
-        self.tell_if_stuck()
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((turn, places))
         try:
@@ -67,33 +71,39 @@ class Limiter:
                 self._let_in()  # those behind may be content with less room
             raise
 
-    def release(self, places: int = 1) -> None:
-        """Leave."""
+    def release(self, places: int = 1, abandoned: bool = False) -> None:
+        """Leave; ``abandoned`` by who was told so before."""
         self.running -= places
+        self._moved = True
+        if abandoned:
+            self._abandoned -= places
+            if not self._abandoned and self._look is not None:
+                self._look.cancel()
+                self._look = None
         self._let_in()
 
     def abandon(self, places: int, name: str) -> None:
         """Nobody waits any more for a call of ``name`` that runs there, but it goes on."""
         self._abandoned += places
         self._last = name
-        if any(not turn.done() for turn, _ in self._waiting):
-            self.tell_if_stuck()
+        if self._look is None:
+            self._told = self._moved = False
+            self._look = asyncio.get_running_loop().call_later(JAMMED, self._look_for_jam)
 
-    def leave(self, places: int) -> None:
-        """What nobody waited for has ended."""
-        self._abandoned -= places
-        self._told = False
-        self.release(places)
-
-    def tell_if_stuck(self) -> None:
-        """Warn, once, of those that somebody has to wait for though nobody else does."""
-        if self._abandoned >= self._most and not self._told:
+    def _look_for_jam(self) -> None:
+        """Warn, once, if others have waited since the last look for nothing but such calls."""
+        jammed = self.running == self._abandoned and any(not turn.done() for turn, _ in self._waiting)
+        if jammed and not self._moved and not self._told:
             self._told = True
             logger.warning(
-                "calls wait: all %d that may run at once were given up, but run on in their threads; the last is of %s",
+                "calls wait: all %d that run at once were given up, but go on in their threads; the last is of %s",
                 self._abandoned,
                 self._last,
             )
+        elif not jammed:
+            self._told = False
+        self._moved = False
+        self._look = asyncio.get_running_loop().call_later(JAMMED, self._look_for_jam)
 
     def _has_room(self, places: int) -> bool:
         return self.running + places <= self._most or not self.running
@@ -135,10 +145,7 @@ class Permit:
         """In the loop's thread."""
         while self._taken:
             limiter, places = self._taken.pop()
-            if self._abandoned:
-                limiter.leave(places)
-            else:
-                limiter.release(places)
+            limiter.release(places, self._abandoned)
 
     def abandon(self, name: str) -> None:
         """Nobody waits any more for the call of ``name``, but its thread goes on."""

@@ -29,10 +29,10 @@ def arguments(args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
 
 
 def seconds(value: float) -> str:
-    """``21.3 ms``: three digits at most, and the unit that suits them."""
-    if value >= 0.9995:
+    """``21.3 ms``: what is below a second with three digits at most, the rest with two decimals."""
+    if value * 1e3 >= 999.5:
         return f"{value:.2f} s"
-    return f"{value * 1e3:.3g} ms" if value >= 0.9995e-3 else f"{value * 1e6:.3g} µs"
+    return f"{value * 1e3:.3g} ms" if value * 1e6 >= 999.5 else f"{value * 1e6:.3g} µs"
 
 
 def kind_of(thing: object) -> str:
