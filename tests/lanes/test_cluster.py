@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import decimal
 import functools
 import gc
 import importlib
@@ -133,6 +134,13 @@ def double(number: int, *, more: int = 0) -> int:
     return number * 2 + more
 
 
+def sets_precision(digits: int) -> int:
+    """A context variable that every process has."""
+    before = decimal.getcontext().prec
+    decimal.setcontext(decimal.Context(prec=digits))
+    return before
+
+
 def note(file: str, what: object) -> None:
     with open(file, "a") as log:
         log.write(f"{what}\n")
@@ -212,6 +220,33 @@ def test_a_scheduler_that_is_not_there_is_one_line_in_bounded_time(run_real: Run
             with pytest.raises(ClusterError, match=rf"no Dask scheduler answers at 127\.0\.0\.1:{port} \({why}\): is"):
                 await Cluster(f"dask://127.0.0.1:{port}", patience=0.5).connect()
             assert time.monotonic() - began < 3
+
+    run_real(main())
+
+
+def test_who_gives_up_while_it_connects_hears_no_more_of_it() -> None:
+    program = """
+        import asyncio, socket, rota
+        from rota.lanes.cluster import Cluster
+        async def main():
+            with socket.create_server(("127.0.0.1", 0)) as silent:
+                where = f"dask://127.0.0.1:{silent.getsockname()[1]}"
+                try:
+                    await rota.call(abs, 1, on=where, timeout=0.5)
+                except TimeoutError as error:
+                    print(error)
+                while len(asyncio.all_tasks()) > 1:  # it goes on to try
+                    await asyncio.sleep(0.05)
+        Cluster.__init__.__kwdefaults__["patience"] = 1.0
+        rota.run(main())
+    """
+    assert said_by(program) == (0, "abs(1) took longer than 0.5 s\n", "")
+
+
+def test_what_an_item_sets_in_its_context_no_other_sees(address: str, run_real: RunReal) -> None:
+    async def main() -> None:
+        async with connected(address) as cluster:
+            assert set(results(await cluster.run(sets_precision, calls(*range(1, 20))))) == {28}
 
     run_real(main())
 

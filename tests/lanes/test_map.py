@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import itertools
 import os
@@ -468,6 +469,37 @@ def test_each_item_has_its_time(run):
     assert (first, last) == (1, 2)
     assert isinstance(late, TimeoutError)
     assert "sleep_on_loop(100) took longer than 10 s" in str(late)
+
+
+@pytest.mark.parametrize(("on", "value"), [("threads", "the caller's"), ("processes", "unset")])
+def test_what_an_item_sets_in_its_context_no_other_sees(run_real, on, value):
+    """In threads they see their caller's, though many run in one go."""
+
+    async def main():
+        work.variable.set("the caller's")
+        async with rota.Lanes(processes=1) as lanes:
+            assert set(await lanes.map(work.read_variable, range(3000), on=on)) == {value}
+            assert set(await rota.gather(*[lanes.call(work.read_variable, on=on) for _ in range(3)])) == {value}
+        assert work.variable.get() == "the caller's"
+
+    contextvars.copy_context().run(run_real, main())
+
+
+def test_chunks_go_by_all_the_time_that_calls_take(run_real):
+    """Not only by what they compute: of those that wait there would be thousands in one."""
+
+    async def main():
+        async with rota.Lanes(processes=1) as lanes:
+            profile = lanes._own().profiles.of(work.sleep, (0.01,))
+            profile.cpu, profile.blocked = 0.000_01, 0.01
+            profile.decided, profile.decision = True, Decision("threads", 8, False, "it waits")
+            counter = itertools.count()
+            results = lanes.map(work.sleep, (0.01 for _ in counter), on="processes")
+            async with contextlib.aclosing(aiter(results)) as results:
+                await anext(results)
+            assert next(counter) < 200
+
+    run_real(main())
 
 
 def test_each_item_has_its_time_where_it_could_not_be_sent(run_real):

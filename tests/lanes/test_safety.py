@@ -372,6 +372,90 @@ class Stock:
 STOCK = Stock()
 
 
+class Memo:
+    """Keeps what it was asked."""
+
+    def __init__(self) -> None:
+        self.known: dict[Any, int] = {}
+
+    def __getitem__(self, key: Any) -> int:
+        return self.known.setdefault(key, 1)
+
+    def __contains__(self, key: Any) -> bool:
+        self.known[key] = 1
+        return True
+
+    def __iter__(self) -> Any:
+        self.known.clear()
+        return iter(())
+
+    def __len__(self) -> int:
+        self.known = {}
+        return 0
+
+
+class Missing(dict[Any, Any]):
+    def __missing__(self, key: Any) -> int:
+        self[key] = 1
+        return 1
+
+
+class Table:
+    """Changes nothing when it is asked."""
+
+    def __init__(self) -> None:
+        self.rows = {"a": 1}
+
+    def __getitem__(self, key: Any) -> int:
+        return self.rows[key]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+MEMO, MISSING, LOOKED_UP = Memo(), Missing(), Table()
+
+
+def asks_for_globals(x: int) -> None:
+    globals()["COUNTER"] = x
+
+
+def executes(x: int) -> None:
+    exec("global COUNTER; COUNTER = 1")
+
+
+def evaluates(x: int) -> Any:
+    return eval("NUMBERS.append(1)")
+
+
+def copies_into(x: Any) -> None:
+    import numpy
+
+    numpy.copyto(x, 1)
+
+
+def puts_into(x: Any) -> None:
+    import numpy
+
+    numpy.put(x, [0], 1)
+
+
+def shuffles(x: Any) -> None:
+    import numpy
+
+    numpy.random.shuffle(x)
+
+
+def seeds(x: int) -> None:
+    import numpy
+
+    numpy.random.seed(x)
+
+
+def iterates(x: int) -> list[Any]:
+    return [x for x in MEMO]  # noqa: C416 - that is the point
+
+
 def bump(x: int) -> int:
     global COUNTER
     COUNTER += 1
@@ -499,6 +583,15 @@ STAYING: list[tuple[Any, Any, str]] = [
     (lambda x: STOCK.take(x), 1, "it calls 'STOCK.take', which may change it"),
     (lambda x: STOCK.items.append(x), 1, "it changes the global 'STOCK.items'"),
     (lambda x: setattr(STOCK, "count", x), 1, "it changes the global 'STOCK'"),
+    (lambda x: getattr(NUMBERS, "append")(x), 1, "it calls a method of the global 'NUMBERS', which may change it"),  # noqa: B009
+    (asks_for_globals, 1, "it calls 'globals', and what that reaches can't be seen"),
+    (executes, 1, "it calls 'exec', and what that reaches can't be seen"),
+    (evaluates, 1, "it calls 'eval', and what that reaches can't be seen"),
+    (lambda x: MEMO[x], 1, "it changes the global 'MEMO"),
+    (lambda x: x in MEMO, 1, "it changes the global 'MEMO"),
+    (lambda x: len(MEMO) + x, 1, "it changes the global 'MEMO"),
+    (iterates, 1, "it changes the global 'MEMO"),
+    (lambda x: MISSING[x], 1, "it changes the global 'MISSING"),
     (lambda x: heapq.heappush(NUMBERS, x), 1, "it changes the global 'NUMBERS'"),
     (lambda x: fill(NUMBERS, x), 1, "it changes the global 'NUMBERS'"),
     (lambda x: fill(x), [1], "it changes its argument 'x'"),
@@ -720,6 +813,8 @@ MOVING: list[tuple[Any, Any]] = [
     (lambda x: print(x, file=sys.stderr), 1),
     (lambda x: list(csv.reader(x)), ["a,b"]),
     (lambda x: STOCK.size + Stock.size, 1),
+    (lambda x: LOOKED_UP[x] + len(LOOKED_UP), "a"),
+    (lambda x: getattr(STOCK, "size", 3) + x, 1),
     (lambda x: x.total(), Stock([1])),
     (lambda x: [each.total() for each in x], [Stock([1])]),
     (lambda x: x.strip().split(","), "a,b"),
@@ -745,6 +840,10 @@ def test_arrays_that_are_changed_in_place_stay() -> None:
     assert process_safe(adds_in_place, (array,), {}) == "it changes its argument 'x'"
     assert process_safe(adds_in_place, ((1,),), {}) is None  # a tuple is another one then
     assert process_safe(adds_into, (array, array), {}) == "it changes its argument 'y'"
+    assert numpy.random.random() < 1  # until then there is no numpy.random
+    for fill in (copies_into, puts_into, shuffles):
+        assert process_safe(fill, (array,), {}) == "it changes its argument 'x'"
+    assert process_safe(seeds, (1,), {}) == "it calls 'numpy.random.seed', which is about this process"
 
 
 def test_helpers_in_a_closure_are_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:

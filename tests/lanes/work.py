@@ -66,7 +66,7 @@ async def fail_later(x: Any) -> None:
     raise LookupError(f"no {x}")
 
 
-def read_variable() -> str:
+def read_variable(_item: object = None) -> str:
     value = variable.get()
     variable.set("changed by the call")
     return value

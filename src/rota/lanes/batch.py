@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,8 @@ from .meter import Measure, Metered
 
 class Batch:
     """``batch()`` calls ``fn`` with each of ``items`` and returns the outcomes: of the first at least, and of no more
-    than are begun within ``seconds`` and before ``stop``. What looked short may not be.
+    than are begun within ``seconds`` and before ``stop``. What looked short may not be. Each call has a
+    context of its own, as it has elsewhere.
     """
 
     def __init__(self, fn: Callable[..., Any], items: list[Any], seconds: float) -> None:
@@ -29,11 +31,11 @@ class Batch:
 
     def _run(self) -> list[Outcome]:
         outcomes: list[Outcome] = []
-        fn, now = self._fn, time.perf_counter
+        fn, now, own_context = self._fn, time.perf_counter, contextvars.copy_context
         until = now() + self._seconds
         for item in self._items:
             try:
-                outcomes.append((True, fn(item)))
+                outcomes.append((True, own_context().run(fn, item)))
             except BaseException as error:
                 outcomes.append((False, error))
             if self._stopped or now() >= until:

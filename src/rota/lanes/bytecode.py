@@ -53,6 +53,9 @@ class Effects(Protocol):
     def change_in_place(self, value: Value, operation: str) -> None:
         """``x += y`` on ``value``: ``operation`` is ``__iadd__``."""
 
+    def use(self, value: Value, *names: str) -> None:
+        """The interpreter calls such special methods of ``value`` as it has."""
+
     def iterate(self, value: Value) -> None:
         """A loop takes the next one of ``value``."""
 
@@ -238,7 +241,9 @@ class StackMachine:
     def on_subscr(self, step: dis.Instruction) -> None:
         cut = step.opname == "BINARY_SLICE"
         key = self.pop(2 if cut else 1)
-        origins = self.pop().origins
+        owner = self.pop()
+        self.effects.use(owner, "__getitem__", "__missing__")
+        origins = owner.origins
         if cut or key.mark == "slice":
             self.push(frozenset(o._replace(level=SLICE) if o.level == IS else o for o in origins))
         else:
@@ -292,8 +297,11 @@ class StackMachine:
             self.effects.change_in_place(left, operation)
             self.push(left.origins)
 
-    def on_compare(self, _step: dis.Instruction) -> None:
-        self.pop(2)
+    def on_compare(self, step: dis.Instruction) -> None:
+        right = self.pop()
+        self.pop()
+        if step.opname == "CONTAINS_OP":
+            self.effects.use(right, "__contains__")
         self.push()
 
     def on_unary(self, _step: dis.Instruction) -> None:

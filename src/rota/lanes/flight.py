@@ -388,8 +388,8 @@ class Flight:
             return max(1, min(together // chunks, limits.MAP_TASKS)), chunks
         if self._cost:
             size = min(int(seconds / self._cost), 4 * self._size)
-        elif profile is not None and profile.decided and profile.cpu > 0:
-            size = int(seconds / profile.cpu / 4)
+        elif profile is not None and profile.decided and (takes := profile.cpu + profile.blocked) > 0:
+            size = int(seconds / takes / 4)
         else:
             size = 1
         if heaviest := max(self._bytes, self._result_bytes):

@@ -43,6 +43,12 @@ CHANGERS: tuple[Any, ...] = (
     *(operator.setitem, operator.delitem, operator.iadd, operator.iconcat, operator.ior, operator.iand),
 )
 
+#: Those of numpy, by their names: it may not be installed.
+ARRAY_CHANGERS = frozenset("copyto fill_diagonal place put put_along_axis putmask shuffle".split())  # noqa: SIM905
+
+#: What they reach can't be seen.
+OPAQUE: tuple[Any, ...] = (globals, exec, eval)
+
 #: What they do belongs to this process.
 PROCESS_WIDE: tuple[Any, ...] = (
     *(os.chdir, os.putenv, os.unsetenv, os.umask, sys.setrecursionlimit, sys.setswitchinterval, sys.settrace),
@@ -108,6 +114,25 @@ def unwrapped(value: Any) -> Any:
 def is_c_function(value: Any) -> bool:
     """A function of an extension, such as numpy's, is an object of a type of its own. So is a cache."""
     return callable(value) and hasattr(value, "__name__") and not isinstance(type(value).__call__, FunctionType)
+
+
+def is_of_numpy(value: Any) -> bool:
+    module = getattr(value, "__module__", None) or type(getattr(value, "__self__", None)).__module__
+    return module.partition(".")[0] == "numpy"
+
+
+def changes_first(value: Any) -> bool:
+    """Whether it is a function that changes its first argument."""
+    if any(value is each for each in CHANGERS):
+        return True
+    return getattr(value, "__name__", None) in ARRAY_CHANGERS and is_of_numpy(value)
+
+
+def is_process_wide(value: Any) -> bool:
+    """Whether it is a function that does something to its whole process."""
+    return any(value is each for each in PROCESS_WIDE) or (
+        getattr(value, "__name__", None) == "seed" and is_of_numpy(value)
+    )
 
 
 def is_reading(value: Any, method: str) -> bool:

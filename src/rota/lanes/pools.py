@@ -459,8 +459,13 @@ class Pools:
         connecting = self._connecting.get(on)
         if connecting is None:
             connecting = self._connecting[on] = self.loop.create_task(self._connect(on))
-            connecting.add_done_callback(lambda _: self._connecting.pop(on, None))
+            connecting.add_done_callback(functools.partial(self._connected, on))
         return await asyncio.shield(connecting)
+
+    def _connected(self, on: Any, connecting: asyncio.Task[Cluster]) -> None:
+        self._connecting.pop(on, None)
+        if not connecting.cancelled():
+            connecting.exception()  # who still waits for it gets it; who gave up before has an answer
 
     async def _connect(self, on: Any) -> Cluster:
         cluster = Cluster(on)

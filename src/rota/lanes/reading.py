@@ -24,16 +24,16 @@ from typing import Any, NamedTuple
 
 from .bytecode import LostError, StackMachine
 from .objects import (
-    CHANGERS,
     CHANGING,
     GIVING,
     HOLDERS,
     HOLDING,
     IN_PLACE,
+    OPAQUE,
     PICKERS,
-    PROCESS_WIDE,
     a,
     argument_count,
+    changes_first,
     functions_of,
     is_c_function,
     is_iterator,
@@ -41,6 +41,7 @@ from .objects import (
     is_library_file,
     is_near,
     is_own,
+    is_process_wide,
     is_reading,
     parts,
     unwrapped,
@@ -268,7 +269,19 @@ class Reader:
             if any(hasattr(type(each), operation) for each in ([found] if origin.level == IS else parts(found))):
                 self.found(f"changes the global {origin.name.strip()!r}")
 
+    def use(self, value: Value, *names: str) -> None:
+        """The interpreter calls such a method of ``value`` if it has one: of a type of the user's, it is read."""
+        for origin in value.origins:
+            if origin.kind == GLOBAL and origin.level == IS:
+                kind = type(self.objects.get(origin.name))
+                for name in names:
+                    method = inspect.getattr_static(kind, name, None)
+                    if isinstance(method, FunctionType) and not is_library(method):
+                        given = [Value(frozenset((origin,)))]
+                        self.call_function(f"{origin.name.strip()}.{name}", method, given, {}, bound=True)
+
     def iterate(self, value: Value) -> None:
+        self.use(value, "__iter__")
         for origin in value.origins:
             if origin.kind == GLOBAL and origin.level == IS and is_iterator(self.objects.get(origin.name)):
                 self.change(value)
@@ -362,11 +375,15 @@ class Reader:
 
     def call_global(self, name: str, value: Any, given: list[Value], named: dict[str, Value]) -> Origins:
         everything = union([*given, *named.values()])
-        if any(value is each for each in CHANGERS):
+        if changes_first(value):
             for first in given[:1]:
                 self.change(first)
-        if any(value is each for each in PROCESS_WIDE):
+        if is_process_wide(value):
             self.found(f"calls {name!r}, which is about this process")
+        if any(value is each for each in OPAQUE) and not self.is_library:
+            self.found(f"calls {name!r}, and what that reaches can't be seen")
+        if value is len and given:
+            self.use(given[0], "__len__")
         if any(value is each for each in HOLDERS):
             return held(part_of(everything) | everything)
         if any(value is each for each in PICKERS):
@@ -387,8 +404,11 @@ class Reader:
             return NOWHERE
         if isinstance(value, type):
             return self.make(name, value)
-        if not self.is_library and not self.is_plain(value) and callable(value):
-            self.found(f"calls the global {name!r}, {a(value)}, which may change itself")
+        if not self.is_library and not self.is_plain(value):
+            if callable(value):
+                self.found(f"calls the global {name!r}, {a(value)}, which may change itself")
+            elif not any(callable(each) for each in parts(value)):
+                self.found(f"calls a method of the global {name!r}, which may change it")  # by getattr
         return NOWHERE
 
     def make(self, name: str, kind: type) -> Origins:

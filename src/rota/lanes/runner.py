@@ -287,7 +287,8 @@ class Work(NamedTuple):
 def called(fn: Callable[..., Any], args: Any, kwargs: Any) -> Outcome:
     cpu, wall = time.thread_time(), time.perf_counter()
     try:
-        tag, details = VALUE, fn(*args, **kwargs)
+        # What one item sets in its context, the next one does not see.
+        tag, details = VALUE, contextvars.copy_context().run(fn, *args, **kwargs)
     except BaseException as error:
         tag, details = ERROR, failure(error)
     cpu, wall = time.thread_time() - cpu, time.perf_counter() - wall

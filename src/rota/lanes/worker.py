@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import marshal
 import os
@@ -217,7 +218,8 @@ class Worker:
             outbox.begin(number)
             item = items.pop()
             try:
-                result = fn(item) if by_item else fn(*item[0], **item[1])
+                run = contextvars.copy_context().run  # what one item sets, the next one does not see
+                result = run(fn, item) if by_item else run(fn, *item[0], **item[1])
             except BaseException as error:
                 kind, data, files = pack_error(error)
                 self.note(error)
