@@ -60,4 +60,7 @@ async def main(address: str) -> None:
 
 if __name__ == "__main__":
     with contextlib.ExitStack() as stack:
-        rota.run(main(sys.argv[1] if len(sys.argv) > 1 else stack.enter_context(small_cluster())))
+        try:
+            rota.run(main(sys.argv[1] if len(sys.argv) > 1 else stack.enter_context(small_cluster())))
+        except rota.RotaError as error:  # nobody there, another version
+            sys.exit(str(error))

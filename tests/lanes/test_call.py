@@ -376,6 +376,42 @@ def test_what_is_left_is_called_by_its_name(run_real, monkeypatch, caplog):
     assert "wait_at_the_end" in caplog.text
 
 
+def test_who_are_left_of_one_function_are_counted(run_real, monkeypatch, caplog):
+    monkeypatch.setattr(limits, "LANE_PATIENCE", 0.05)
+    go_on, begun = threading.Event(), threading.Semaphore(0)
+
+    def waits():
+        begun.release()
+        go_on.wait(20)
+
+    async def main():
+        async with rota.Lanes() as lanes:
+            calls = [asyncio.ensure_future(lanes.call(waits)) for _ in range(3)]
+            for _ in calls:
+                await asyncio.to_thread(begun.acquire)
+            for call in calls:
+                call.cancel()
+            await asyncio.wait(calls)
+
+    run_real(main())
+    go_on.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("rota_"):
+            thread.join(20)
+    assert "still run: 3 times " in caplog.text
+
+
+@pytest.mark.parametrize("ask", ["call", "map"])
+def test_a_coroutine_function_that_computes_by_its_word_runs_elsewhere(run_real, ask):
+    async def main():
+        async with rota.Lanes(processes=1) as lanes:
+            call = lanes.call(work.computing_pid) if ask == "call" else lanes.map(work.computing_pid, [1, 2])
+            found = await call
+            assert os.getpid() not in (found if ask == "map" else [found])
+
+    run_real(main())
+
+
 def test_the_state_of_all_lanes(run_real):
     async def main():
         assert rota.lanes().threads.threads == 0

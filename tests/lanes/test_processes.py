@@ -17,6 +17,7 @@ import pytest
 from tests.lanes import work
 
 import rota
+from rota.lanes.lanes import LEAST_MEMORY
 
 
 @pytest.fixture
@@ -255,6 +256,26 @@ def test_a_coroutine_that_blocks_its_loop_is_stopped_too(in_lanes, monkeypatch):
         assert await lanes.call(work.double, 2, on="processes") == 4
 
     in_lanes(main)
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_an_argument_that_no_worker_has_memory_for_is_its_own_affair(in_lanes, many):
+    large = bytes(LEAST_MEMORY)
+
+    async def main(lanes):
+        first = await lanes.call(work.pid, on="processes")
+        said = rf"more than a worker may have, with memory={LEAST_MEMORY}"
+        if many:
+            results = await lanes.map(len, [b"1", large, b"22"], on="processes", on_error="return")
+            assert [results[0], results[2]] == [1, 2]
+            assert isinstance(results[1], rota.ShippingError)
+            assert said in str(results[1])
+        else:
+            with pytest.raises(rota.ShippingError, match=said):
+                await lanes.call(len, large, on="processes")
+        assert await lanes.call(work.pid, on="processes") == first
+
+    in_lanes(main, memory=LEAST_MEMORY)
 
 
 def test_a_call_that_asks_for_more_memory_than_there_is_for_it(in_lanes):

@@ -14,6 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import rota
+
 variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
 
@@ -64,6 +66,11 @@ def fail_if_odd(x: int) -> int:
 async def fail_later(x: Any) -> None:
     await asyncio.sleep(0)
     raise LookupError(f"no {x}")
+
+
+@rota.cpu
+async def computing_pid(_item: object = None) -> int:
+    return os.getpid()
 
 
 def read_variable(_item: object = None) -> str:

@@ -32,6 +32,9 @@ FUNCTION_BYTES = 64 * 1024 * 1024
 #: holds the worker's loop.
 STOPPING = 1.0
 
+#: Whether it has begun is looked for so many seconds after it was sent, and again.
+BEGUN = 0.25
+
 #: A worker that dies before it has begun may have been killed by chance; so many in a row have not.
 FALSE_STARTS = 2
 
@@ -137,7 +140,7 @@ class Child:
         else:
             self._writer.put(Message("chunk", values, parcel.data, files))
         if job.timeout is not None:
-            self._time(part, job.timeout + (STOPPING if entry.is_async else 0.0))
+            self._time(part, min(job.timeout, BEGUN) if entry.is_async else job.timeout)
         self._flush()
 
     def _share(self, shared: Shared) -> None:
@@ -179,7 +182,7 @@ class Child:
         if part.job.entry.is_async:
             if not part.begun:  # its own time runs since it was begun, and what it imports was made before
                 part.begun = self.outbox.begun >= part.number
-                self._time(part, timeout + STOPPING)
+                self._time(part, timeout + STOPPING if part.begun else min(timeout, BEGUN))
             else:
                 self._end(part, -1)  # it did not end by itself
         elif (left := self._left(timeout)) > 0:

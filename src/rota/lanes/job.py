@@ -23,6 +23,7 @@ class Job:
     """Calls of ``entry`` with ``items``: each is ``(args, kwargs)`` if ``form`` is CALLS, else the one argument.
 
     ``future`` is done when all outcomes are there. ``timeout`` is in seconds, for each call from its own beginning.
+    ``memory`` is how many bytes a worker may have, None for as many as there are.
     """
 
     __slots__ = (
@@ -36,6 +37,7 @@ class Job:
         "future",
         "given_up",
         "items",
+        "memory",
         "outcomes",
         "parcel",
         "queued",
@@ -46,13 +48,20 @@ class Job:
     )
 
     def __init__(
-        self, entry: Entry, items: list[Any], form: str, timeout: float | None, future: asyncio.Future[list[Outcome]]
+        self,
+        entry: Entry,
+        items: list[Any],
+        form: str,
+        timeout: float | None,
+        future: asyncio.Future[list[Outcome]],
+        memory: int | None = None,
     ) -> None:
         self.entry = entry
         self.items = items
         self.form = form
         self.timeout = timeout
         self.future = future
+        self.memory = memory
         self.parcel: Parcel | None = None  # of all items ...
         self.files: list[MemoryFile] = []  # ... and what is large in it
         self.outcomes: list[Outcome | None] = [None] * len(items)
@@ -95,27 +104,34 @@ class Job:
             self.todo[:0] = items
 
     def pack(self, items: list[int]) -> Parcel | None:
-        """These items, to be sent. If they don't pickle together, each that doesn't by itself is settled, the others
-        will go alone, and None is returned.
+        """These items, to be sent. If they can't be together, each that can't by itself is settled, the others will go
+        alone, and None is returned.
         """
         if self.parcel is not None and len(items) == len(self.items):
             return self.parcel
         try:
-            return shipping.pack([self.items[item] for item in items])
+            return self.packed(items)
         except Exception as error:
             if len(items) == 1:
                 self.settle(items[0], (False, self.unshippable(items[0], error)))
                 return None
         for item in items:
             try:
-                shipping.pack([self.items[item]])
+                self.packed([item])
             except Exception as error:
                 self.settle(item, (False, self.unshippable(item, error)))
         self.alone.update(self.left(items))
         return None
 
+    def packed(self, items: list[int]) -> Parcel:
+        """These items. Raises what pickling does, and MemoryError if no worker can have so much."""
+        parcel = shipping.pack([self.items[item] for item in items])
+        if self.memory is not None and len(parcel.data) >= self.memory:
+            raise MemoryError(f"{len(parcel.data):,} bytes are more than a worker may have, with memory={self.memory}")
+        return parcel
+
     def unshippable(self, item: int, error: Exception) -> ShippingError:
-        """The error of an item that does not pickle."""
+        """The error of an item that can't be sent."""
         what, why = "its argument", describe(error)
         if self.form == CALLS:
             args, kwargs = self.items[item]

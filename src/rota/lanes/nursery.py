@@ -128,6 +128,8 @@ class Nursery:
             with socket.socket(fileno=sock) as connection:
                 Worker(connection, outbox, memory).run()
             code = 0
+        except MemoryError:
+            pass  # no room for what it was sent: its calls are told that it died
         except BaseException:
             sys.excepthook(*sys.exc_info())
         finally:

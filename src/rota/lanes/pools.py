@@ -15,6 +15,7 @@ import functools
 import logging
 import threading
 import weakref
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any
@@ -102,7 +103,7 @@ class Pools:
         """
         if on == AUTO:
             if is_async(fn):
-                return LOOP, None
+                return (PROCESSES if word is not None and word.kind == "cpu" else LOOP), None
             profile = self.profiles.of(fn, args)
             if word is None:
                 return profile.decision.lane, profile
@@ -517,7 +518,7 @@ class Pools:
                 wait_for_processes()
             if left:
                 logger.warning(
-                    "the lanes have ended, but in threads, which nobody can stop, still run: %s", ", ".join(left)
+                    "the lanes have ended, but in threads, which nobody can stop, still run: %s", counted(left)
                 )
 
         return wait
@@ -584,6 +585,11 @@ def never_ran(error: object) -> bool:
 def opened(fn: Callable[..., Any], args: Args, kwargs: Kwargs) -> tuple[Callable[..., Any], Args, Kwargs]:
     """The call with shared objects themselves in place of their handles."""
     return shipping.opened_function(fn), *shipping.opened(args, kwargs)
+
+
+def counted(names: list[str]) -> str:
+    """``fetch, 50 times work``."""
+    return ", ".join(name if times == 1 else f"{times} times {name}" for name, times in Counter(names).items())
 
 
 def note_given_up(call: Call, future: asyncio.Future[Any]) -> None:

@@ -118,7 +118,7 @@ class Processes:
         if self.is_closed():
             raise RuntimeError("these processes are closed")
         entry = fn if isinstance(fn, Entry) else self.entry(fn)
-        job = Job(entry, items, form, timeout, self._loop.create_future())
+        job = Job(entry, items, form, timeout, self._loop.create_future(), self._memory)
         self._jobs[job] = None
         try:
             parcel = job.parcel = job.pack(job.todo)
