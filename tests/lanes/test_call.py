@@ -345,6 +345,13 @@ def test_who_is_cancelled_while_lanes_end_holds_nobody(run_real):
     run_real(main())
 
 
+def join_lanes():
+    """Wait for the threads of lanes that have ended."""
+    for thread in threading.enumerate():
+        if thread.name.startswith("rota_"):
+            thread.join(20)
+
+
 def test_what_is_left_is_called_by_its_name(run_real, monkeypatch, caplog):
     """Though it ran among many in one go."""
     monkeypatch.setattr(limits, "LANE_PATIENCE", 0.05)
@@ -370,9 +377,7 @@ def test_what_is_left_is_called_by_its_name(run_real, monkeypatch, caplog):
 
     run_real(main())
     go_on.set()
-    for thread in threading.enumerate():
-        if thread.name.startswith("rota_"):
-            thread.join(20)
+    join_lanes()
     assert "wait_at_the_end" in caplog.text
 
 
@@ -395,9 +400,7 @@ def test_who_are_left_of_one_function_are_counted(run_real, monkeypatch, caplog)
 
     run_real(main())
     go_on.set()
-    for thread in threading.enumerate():
-        if thread.name.startswith("rota_"):
-            thread.join(20)
+    join_lanes()
     assert "still run: 3 times " in caplog.text
 
 
