@@ -471,6 +471,19 @@ def test_each_item_has_its_time(run):
     assert "sleep_on_loop(100) took longer than 10 s" in str(late)
 
 
+def test_the_tasks_of_a_map_say_whose_they_are(run_real):
+    async def named(x):
+        return asyncio.current_task().get_name()
+
+    async def main():
+        asyncio.current_task().set_name("baker")
+        assert await rota.map(named, [1]) == [f"baker: map of {__name__}.{named.__qualname__}"]
+        (error,) = await rota.map(work.fail, ["bread"], on="processes", on_error="return")
+        assert "for task 'baker: map of tests.lanes.work.fail'" in error.__notes__[0]
+
+    run_real(main())
+
+
 @pytest.mark.parametrize(("on", "value"), [("threads", "the caller's"), ("processes", "unset")])
 def test_what_an_item_sets_in_its_context_no_other_sees(run_real, on, value):
     """In threads they see their caller's, though many run in one go."""

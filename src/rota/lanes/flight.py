@@ -20,7 +20,7 @@ from .catalogue import Entry
 from .choose import TINY, Decision
 from .cluster import Cluster
 from .errors import ShippingError
-from .function import is_async
+from .function import is_async, name_of
 from .job import Outcome
 from .limiter import Limiter, Permit
 from .pools import AUTO, LOOP, PROCESSES, THREADS, Pools
@@ -96,6 +96,9 @@ class Flight:
         self._total = total
         self._options = options
         self._progress = progress
+        # What messages have of the tasks that run the items: whose map it is.
+        caller = asyncio.current_task()
+        self._task_name = f"{'' if caller is None else f'{caller.get_name()}: '}map of {name_of(fn)}"
         word = word_of(fn)
         self._limiter = pools.limiter_of(word)
         # In threads, where a call whose time is up runs on: its place comes free when its thread is done with it.
@@ -147,7 +150,7 @@ class Flight:
 
     def begin(self) -> None:
         if hasattr(self._source, "__anext__"):
-            self._pulling = self._pools.loop.create_task(self._pull(self._source))
+            self._pulling = self._pools.loop.create_task(self._pull(self._source), name=self._task_name)
         self._pump()
 
     def take(self) -> Outcome:
@@ -410,7 +413,8 @@ class Flight:
         else:
             is_one = plan.lane in (THREADS, LOOP) and len(items) == 1
             values = [item.value for item in items]
-            future = loop.create_task(self._one(plan, values[0]) if is_one else self._chunk(plan, values))
+            work = self._one(plan, values[0]) if is_one else self._chunk(plan, values)
+            future = loop.create_task(work, name=self._task_name)
             future.add_done_callback(lambda future: self._chunk_ended(items, future))
         self._running[future] = plan.lane
         self._in_lane[plan.lane] += 1
