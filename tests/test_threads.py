@@ -147,7 +147,7 @@ def begin(pool, func, *args, **how):
 
 async def until(true):
     while not true():
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.001)  # the threads need the interpreter to begin
 
 
 class Starts:
@@ -190,10 +190,12 @@ def test_of_the_threads_for_calls_that_come_one_by_one_the_loops_thread_starts_t
         pool = pool_of(1000)
         go_on = threading.Event()
         calls = []
-        for number in range(20):
-            calls.append(begin(pool, go_on.wait, 10))
-            await until(lambda number=number: pool.count().running > number)
-        go_on.set()
+        try:
+            for number in range(20):
+                calls.append(begin(pool, go_on.wait))
+                await until(lambda number=number: pool.count().running > number)
+        finally:
+            go_on.set()
         await asyncio.gather(*[call.future for call in calls])
 
     rota.run(main())
