@@ -14,8 +14,8 @@ from .meter import Measure, Metered
 
 class Batch:
     """``batch()`` calls ``fn`` with each of ``items`` and returns the outcomes: of the first at least, and of no more
-    than are begun within ``seconds`` and before ``stop``. What looked short may not be. Each call has a
-    context of its own, as it has elsewhere.
+    than are begun within ``seconds`` and before ``stop``. What looked short may not be. Each call has a context
+    of its own, as it has elsewhere.
     """
 
     def __init__(self, fn: Callable[..., Any], items: list[Any], seconds: float) -> None:

@@ -46,7 +46,7 @@ CHANGERS: tuple[Any, ...] = (
 #: Those of numpy, by their names: it may not be installed.
 ARRAY_CHANGERS = frozenset("copyto fill_diagonal place put put_along_axis putmask shuffle".split())  # noqa: SIM905
 
-#: What they reach can't be seen.
+#: They reach whatever they are told to.
 OPAQUE: tuple[Any, ...] = (globals, exec, eval)
 
 #: What they do belongs to this process.
@@ -133,6 +133,11 @@ def is_process_wide(value: Any) -> bool:
     return any(value is each for each in PROCESS_WIDE) or (
         getattr(value, "__name__", None) == "seed" and is_of_numpy(value)
     )
+
+
+def is_opaque(value: Any) -> bool:
+    """Whether what it reaches can't be seen."""
+    return any(value is each for each in OPAQUE)
 
 
 def is_reading(value: Any, method: str) -> bool:

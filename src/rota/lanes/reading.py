@@ -29,7 +29,6 @@ from .objects import (
     HOLDERS,
     HOLDING,
     IN_PLACE,
-    OPAQUE,
     PICKERS,
     a,
     argument_count,
@@ -40,6 +39,7 @@ from .objects import (
     is_library,
     is_library_file,
     is_near,
+    is_opaque,
     is_own,
     is_process_wide,
     is_reading,
@@ -380,7 +380,7 @@ class Reader:
                 self.change(first)
         if is_process_wide(value):
             self.found(f"calls {name!r}, which is about this process")
-        if any(value is each for each in OPAQUE) and not self.is_library:
+        if is_opaque(value) and not self.is_library:
             self.found(f"calls {name!r}, and what that reaches can't be seen")
         if value is len and given:
             self.use(given[0], "__len__")
